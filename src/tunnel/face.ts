@@ -1,0 +1,68 @@
+import type { Duration, Instant, SessionSlot } from '../base/brand.ts';
+import type { Settings } from '../config/settings.ts';
+import type { Identity } from '../crypto/identity.ts';
+import type { CryptoSource } from '../dtls/options.ts';
+import type { Address } from '../net/address.ts';
+import type { Path } from '../net/endpoint.ts';
+import type { PeerSnapshot, TunnelEffect } from './effects.ts';
+
+/** What the tunnel may ask about an installed session; answered by the data plane (`Plane.session`). */
+export interface SessionReadings {
+  readonly sealedRecords: bigint;
+  readonly sealedBytes: bigint;
+  readonly openedRecords: bigint;
+  readonly openedBytes: bigint;
+  readonly failedOpens: bigint;
+  readonly lastReceive: Instant | undefined;
+}
+
+/** Everything a tunnel is made from. */
+export interface TunnelOptions {
+  readonly settings: Settings;
+  readonly identity: Identity;
+  readonly crypto: CryptoSource;
+  /** Reads counters of an installed session; undefined when the slot is not installed. */
+  readonly session: (slot: SessionSlot) => SessionReadings | undefined;
+  /** Wall clock in epoch seconds, only to judge certificate dates. */
+  readonly wallClock: () => number;
+}
+
+/**
+ * All peers of one daemon. Sans-IO: give inputs with the time, drain `poll()`, perform the effects in order, sleep until
+ * `deadline`. Inputs never throw. Implemented by `tunnel.ts`.
+ */
+export interface TunnelFace {
+  /** Declares peers and routes and starts calling. Once, first. */
+  start(now: Instant): void;
+  /** A datagram that no installed session claimed. */
+  datagram(path: Path, datagram: Uint8Array, now: Instant): void;
+  /** An authenticated record of an installed session that is no IP packet. */
+  record(slot: SessionSlot, contentType: number, fragment: Uint8Array, path: Path, newest: boolean, now: Instant): void;
+  /** The first authenticated record of a session came. */
+  confirmed(slot: SessionSlot, now: Instant): void;
+  /** An authenticated newest record of a session came along another path. */
+  moved(slot: SessionSlot, path: Path, now: Instant): void;
+  /** Answer to `resolve`. */
+  resolved(host: string, answer: Resolution, now: Instant): void;
+  /** Local addresses or routes changed (netlink): paths may be gone, better ones may be there. */
+  networkChanged(now: Instant): void;
+  /** Applies new settings hitlessly: peers come, go and change; associations that still hold stay. */
+  reload(settings: Settings, identity: Identity, now: Instant): void;
+  /** Fresh handshake beside the current one: with one peer, or all. False: no such peer. */
+  rekey(peer: string | undefined, now: Instant): boolean;
+  /** No new handshakes; tell peers to fail over; `finished` when idle or after `timeout`. */
+  drain(timeout: Duration, now: Instant): void;
+  /** close_notify to everybody, retire all; then `finished`. */
+  close(now: Instant): void;
+  tick(now: Instant): void;
+  poll(): TunnelEffect | undefined;
+  readonly deadline: Instant | undefined;
+  readonly draining: boolean;
+  /** In the order of the settings. */
+  snapshot(now: Instant): readonly PeerSnapshot[];
+}
+
+/** Outcome of a name look-up. */
+export type Resolution =
+  | { readonly kind: 'addresses'; readonly addresses: readonly Address[]; readonly ttl: Duration | undefined }
+  | { readonly kind: 'failed'; readonly reason: 'nxdomain' | 'timeout' };
