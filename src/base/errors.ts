@@ -62,6 +62,21 @@ export const ERRORS = {
   S022: { id: 'DT_TIMEOUT', exit: EXIT.timeout, hint: 'see dtunnel status for what is missing' },
   S023: { id: 'DT_FILE', exit: EXIT.failure, hint: 'check the path and its permissions' },
   S024: { id: 'DT_CONTROL_PERMISSION', exit: EXIT.permission, hint: 'run as root or as a member of group dtunnel' },
+  S025: { id: 'DT_STEP_FAILED', exit: EXIT.failure, hint: 'what it said is above; everything made so far was undone' },
+  S026: {
+    id: 'DT_NAMESPACES',
+    exit: EXIT.permission,
+    hint: 'run as root (sudo), or allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0',
+  },
+  S030: { id: 'DT_CONFIG_REJECTED', exit: EXIT.config, hint: 'dtunnel check FILE shows every error with its place' },
+  S031: {
+    id: 'DT_NEEDS_RESTART',
+    exit: EXIT.failure,
+    hint: 'nothing was changed; for these settings: dtunnel down, then dtunnel up',
+  },
+  S032: { id: 'DT_NOTHING_TO_REVERT', exit: EXIT.failure, hint: 'only the last reload of this run can be taken back' },
+  S033: { id: 'DT_RELOAD_FAILED', exit: EXIT.failure, hint: 'the settings from before are in force again' },
+  S034: { id: 'DT_BUSY', exit: EXIT.failure, hint: 'wait for the other command to end' },
   N001: {
     id: 'DT_UDP_IN_USE',
     exit: EXIT.failure,
@@ -99,12 +114,19 @@ export class DtunnelError extends Error {
   readonly code: ErrorCode;
   /** What the operator can do: the table's line unless a more precise one was given. */
   readonly hint: string;
+  /** Findings that led to it, as plain data for JSON (config diagnostics); undefined when the message says it all. */
+  readonly details: unknown;
 
-  constructor(code: ErrorCode, message: string, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { readonly hint?: string; readonly cause?: unknown; readonly details?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'DtunnelError';
     this.code = code;
     this.hint = options.hint ?? ERRORS[code].hint;
+    this.details = options.details;
   }
 
   /** The exit status of the command that this error ends. */

@@ -1,0 +1,145 @@
+import { z } from 'zod';
+
+/**
+ * What is said over the control socket: HTTP on a unix socket, JSON bodies, streams as one JSON document a line. The
+ * major version is part of every path, so that a CLI and a daemon of different releases find out before they
+ * misunderstand each other. Within a version changes are additive only.
+ */
+
+/** Name and major version of the protocol; the value of the header below. */
+export const PROTOCOL = 'dtunnel.control/1';
+
+/** Response header that carries `PROTOCOL`, also on errors. */
+export const PROTOCOL_HEADER = 'dtunnel-control';
+
+/** Prefix of every path of this version. */
+export const PATH_PREFIX = '/v1';
+
+/** Largest request body, octets: the largest legitimate one is below a hundred. */
+export const MAX_REQUEST_BYTES = 16 * 1024;
+
+/** Levels a log can be set to. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+
+/** A level of `LOG_LEVELS`. */
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** `hello`: who answers. */
+export const helloReply = z.object({
+  protocol: z.string(),
+  version: z.string(),
+  tunnel: z.string(),
+  pid: z.int(),
+});
+
+/** `reload`: `plan` changes nothing, `revert` goes back to the settings before the last reload. */
+export const reloadRequest = z.strictObject({ plan: z.boolean().default(false), revert: z.boolean().default(false) });
+
+/** One line of a reload plan. */
+export const reloadChange = z.object({
+  action: z.enum(['add', 'remove', 'change']),
+  /** `interface` or `peer`. */
+  section: z.enum(['interface', 'peer']),
+  /** The peer's name. */
+  peer: z.string().optional(),
+  key: z.string().optional(),
+  /** What changes, as text: `41641 → 4433`, `+ 10.9.0.0/16`. */
+  detail: z.string().optional(),
+  hitless: z.boolean(),
+  /** What the operator should know: `both sockets for 30 s`. */
+  note: z.string().optional(),
+});
+
+/** Outcome of `reload`. */
+export const reloadReply = z.object({
+  applied: z.boolean(),
+  generation: z.int(),
+  changes: z.array(reloadChange),
+  durationMs: z.number(),
+  /** Packets the data plane dropped while the change was applied. */
+  droppedPackets: z.int(),
+});
+
+/** `rekey`: without `peer`, all of them. */
+export const rekeyRequest = z.strictObject({ peer: z.string().max(256).optional() });
+
+/** Which peers a fresh handshake was started with. */
+export const rekeyReply = z.object({ peers: z.array(z.string()) });
+
+/** `drain`: ends within `timeoutMs`. */
+export const drainRequest = z.strictObject({ timeoutMs: z.int().min(0).max(3_600_000).default(30_000) });
+
+/** Outcome of `drain`. */
+export const drainReply = z.object({
+  result: z.enum(['drained', 'timeout']),
+  sessionsLeft: z.int(),
+  durationMs: z.number(),
+});
+
+/** `down`: the changes undone, in order; the process ends after it has answered. */
+export const downReply = z.object({
+  changes: z.array(z.string()),
+  /** Peers that were told. */
+  told: z.array(z.string()),
+});
+
+/** `ping`: one authenticated probe through the tunnel. */
+export const pingRequest = z.strictObject({
+  peer: z.string().max(256),
+  timeoutMs: z.int().min(1).max(60_000).default(3_000),
+});
+
+/** Outcome of `ping`: without `rttMs` the probe was lost. */
+export const pingReply = z.object({
+  peer: z.string(),
+  rttMs: z.number().optional(),
+  endpoint: z.string().optional(),
+  mtuBytes: z.int().optional(),
+});
+
+/** `log-level`: from now on. */
+export const logLevelRequest = z.strictObject({ level: z.enum(LOG_LEVELS) });
+
+/** What was set, and what was before. */
+export const logLevelReply = z.object({ level: z.enum(LOG_LEVELS), before: z.enum(LOG_LEVELS) });
+
+/** An error of the control socket, and of `--json` output: never a stack, never a secret. */
+export const errorReply = z.object({
+  error: z.object({
+    code: z.string(),
+    message: z.string(),
+    hint: z.string(),
+    exit: z.int(),
+    /** Config diagnostics, when a file was the reason. */
+    details: z.unknown().optional(),
+  }),
+});
+
+/** Who answers. */
+export type HelloReply = z.infer<typeof helloReply>;
+/** What to reload. */
+export type ReloadRequest = z.infer<typeof reloadRequest>;
+/** One line of a plan. */
+export type ReloadChange = z.infer<typeof reloadChange>;
+/** What a reload did. */
+export type ReloadReply = z.infer<typeof reloadReply>;
+/** Whom to rekey with. */
+export type RekeyRequest = z.infer<typeof rekeyRequest>;
+/** With whom a rekey began. */
+export type RekeyReply = z.infer<typeof rekeyReply>;
+/** How long to drain. */
+export type DrainRequest = z.infer<typeof drainRequest>;
+/** How a drain ended. */
+export type DrainReply = z.infer<typeof drainReply>;
+/** What stopping undid. */
+export type DownReply = z.infer<typeof downReply>;
+/** Whom to probe. */
+export type PingRequest = z.infer<typeof pingRequest>;
+/** What the probe told. */
+export type PingReply = z.infer<typeof pingReply>;
+/** Which level to log from now on. */
+export type LogLevelRequest = z.infer<typeof logLevelRequest>;
+/** What was set. */
+export type LogLevelReply = z.infer<typeof logLevelReply>;
+/** Why a request failed. */
+export type ErrorReply = z.infer<typeof errorReply>;

@@ -1,0 +1,275 @@
+import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import type { z } from 'zod';
+import { DtunnelError, ERRORS, EXIT } from '../base/errors.ts';
+import {
+  type DownReply,
+  type DrainReply,
+  type DrainRequest,
+  drainRequest,
+  type ErrorReply,
+  type HelloReply,
+  type LogLevelReply,
+  type LogLevelRequest,
+  logLevelRequest,
+  MAX_REQUEST_BYTES,
+  PATH_PREFIX,
+  type PingReply,
+  type PingRequest,
+  PROTOCOL,
+  PROTOCOL_HEADER,
+  pingRequest,
+  type RekeyReply,
+  type RekeyRequest,
+  type ReloadReply,
+  type ReloadRequest,
+  rekeyRequest,
+  reloadRequest,
+} from './protocol.ts';
+import type { StatusDocument } from './status.ts';
+
+/** Gives a stream its documents; yields the call that ends the subscription. */
+export type Subscribe = (listener: (document: object) => void) => () => void;
+
+/** What the daemon answers with. A thrown DtunnelError becomes an error reply; anything else is a bug and says so. */
+export interface ControlHandlers {
+  hello(): HelloReply;
+  status(): StatusDocument;
+  reload(request: ReloadRequest): Promise<ReloadReply>;
+  rekey(request: RekeyRequest): RekeyReply;
+  drain(request: DrainRequest): Promise<DrainReply>;
+  down(): Promise<DownReply>;
+  ping(request: PingRequest): Promise<PingReply>;
+  logLevel(request: LogLevelRequest): LogLevelReply;
+  /** Exposition text of all metrics. */
+  metrics(): Promise<string>;
+  /** Recent log lines, oldest first. */
+  recentLog(): readonly object[];
+  /** What happens from now on. */
+  readonly events: Subscribe;
+  /** Log lines from now on. */
+  readonly log: Subscribe;
+}
+
+/** How to serve. */
+export interface ControlServerOptions {
+  readonly path: string;
+  /** Group that may use the socket; undefined: the process's own. */
+  readonly gid: number | undefined;
+  readonly handlers: ControlHandlers;
+  /** Told of a handler's bug; the client gets a bare `DT_UNEXPECTED`. */
+  readonly onBug: (error: unknown) => void;
+}
+
+/** A stream reader that is this far behind is cut off: octets. */
+const MAX_STREAM_BACKLOG = 1024 * 1024;
+
+/** Requests and streams at once: a handful of humans and scripts, not a service. */
+const MAX_CONNECTIONS = 64;
+
+/**
+ * The control socket of one daemon. Whoever may open it (mode 0660, root or group dtunnel) may do everything: there is
+ * no further authentication.
+ */
+export class ControlServer {
+  readonly #options: ControlServerOptions;
+  readonly #server: Server;
+  readonly #streams = new Set<ServerResponse>();
+
+  private constructor(options: ControlServerOptions) {
+    this.#options = options;
+    this.#server = createServer(
+      { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 1_000, maxHeaderSize: 8 * 1024 },
+      (request, response) => {
+        void this.#answer(request, response);
+      },
+    );
+    this.#server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /**
+   * A server that listens. Throws `DT_ALREADY_RUNNING` when a live daemon holds the path; a stale socket of a daemon that
+   * died is replaced.
+   */
+  static async listen(options: ControlServerOptions): Promise<ControlServer> {
+    if (await isServed(options.path)) {
+      throw new DtunnelError('S015', `a daemon already serves ${options.path}`);
+    }
+    const server = new ControlServer(options);
+    try {
+      mkdirSync(dirname(options.path), { recursive: true, mode: 0o755 });
+      rmSync(options.path, { force: true });
+      await server.#bind();
+    } catch (error) {
+      throw new DtunnelError('S023', `cannot create control socket ${options.path}: ${reasonOf(error)}`, {
+        cause: error,
+      });
+    }
+    return server;
+  }
+
+  /** Stops listening, ends every stream and removes the socket. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const response of this.#streams) response.end();
+    this.#server.closeIdleConnections();
+    // Replies under way get a moment to leave; a client that does not read them holds nobody up.
+    const cut = setTimeout(() => this.#server.closeAllConnections(), 250);
+    await closed;
+    clearTimeout(cut);
+    rmSync(this.#options.path, { force: true });
+  }
+
+  async #bind(): Promise<void> {
+    const { path, gid } = this.#options;
+    // unix(7): connecting needs write permission on the socket file, which bind(2) makes with the umask; with this one
+    // there is no moment at which others may connect.
+    const before = process.umask(0o117);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject);
+        this.#server.listen(path, () => {
+          this.#server.off('error', reject);
+          resolve();
+        });
+      });
+    } finally {
+      process.umask(before);
+    }
+    if (gid !== undefined) chownSync(path, -1, gid);
+    chmodSync(path, 0o660);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader(PROTOCOL_HEADER, PROTOCOL);
+    try {
+      await this.#route(request, response);
+    } catch (error) {
+      if (!(error instanceof DtunnelError)) this.#options.onBug(error);
+      sendError(response, error);
+    }
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { handlers } = this.#options;
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    switch (`${request.method} ${url.pathname}`) {
+      case `GET ${PATH_PREFIX}/hello`:
+        return sendJson(response, handlers.hello());
+      case `GET ${PATH_PREFIX}/status`:
+        return sendJson(response, handlers.status());
+      case `POST ${PATH_PREFIX}/reload`:
+        return sendJson(response, await handlers.reload(await bodyOf(request, reloadRequest)));
+      case `POST ${PATH_PREFIX}/rekey`:
+        return sendJson(response, handlers.rekey(await bodyOf(request, rekeyRequest)));
+      case `POST ${PATH_PREFIX}/drain`:
+        return sendJson(response, await handlers.drain(await bodyOf(request, drainRequest)));
+      case `POST ${PATH_PREFIX}/down`:
+        return sendJson(response, await handlers.down());
+      case `POST ${PATH_PREFIX}/ping`:
+        return sendJson(response, await handlers.ping(await bodyOf(request, pingRequest)));
+      case `POST ${PATH_PREFIX}/log-level`:
+        return sendJson(response, handlers.logLevel(await bodyOf(request, logLevelRequest)));
+      case `GET ${PATH_PREFIX}/metrics`:
+        response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
+        response.end(await handlers.metrics());
+        return;
+      case `GET ${PATH_PREFIX}/events`:
+        return this.#stream(response, [], handlers.events);
+      case `GET ${PATH_PREFIX}/log`:
+        return this.#stream(response, handlers.recentLog(), url.searchParams.has('follow') ? handlers.log : undefined);
+      default:
+        throw new DtunnelError('S019', `this daemon (${PROTOCOL}) does not know ${request.method} ${url.pathname}`);
+    }
+  }
+
+  #stream(response: ServerResponse, first: readonly object[], subscribe: Subscribe | undefined): void {
+    response.setHeader('content-type', 'application/x-ndjson');
+    response.flushHeaders();
+    const write = (document: object): void => {
+      response.write(`${JSON.stringify(document)}\n`);
+      if (response.writableLength > MAX_STREAM_BACKLOG) response.destroy();
+    };
+    for (const document of first) write(document);
+    if (subscribe === undefined) {
+      response.end();
+      return;
+    }
+    const unsubscribe = subscribe(write);
+    this.#streams.add(response);
+    response.on('close', () => {
+      this.#streams.delete(response);
+      unsubscribe();
+    });
+  }
+}
+
+/** Whether a process accepts connections at `path`; false for a path that does not exist or a socket left behind. */
+export function isServed(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const settle = (served: boolean): void => {
+      socket.destroy();
+      resolve(served);
+    };
+    socket.once('connect', () => settle(true));
+    // Permission denied means that somebody is there whom we may not ask.
+    socket.once('error', (error: NodeJS.ErrnoException) => settle(error.code === 'EACCES' || error.code === 'EAGAIN'));
+  });
+}
+
+async function bodyOf<T extends z.ZodType>(request: IncomingMessage, schema: T): Promise<z.infer<T>> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    if (!(chunk instanceof Buffer)) continue;
+    length += chunk.length;
+    if (length > MAX_REQUEST_BYTES) throw new DtunnelError('S021', `request body exceeds ${MAX_REQUEST_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  const parsed = schema.safeParse(length === 0 ? {} : parseJson(Buffer.concat(chunks).toString('utf8')));
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  throw new DtunnelError('S021', `request refused: ${issues.join('; ')}`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new DtunnelError('S021', 'request body is not JSON');
+  }
+}
+
+function sendJson(response: ServerResponse, document: object): void {
+  response.setHeader('content-type', 'application/json');
+  response.end(`${JSON.stringify(document)}\n`);
+}
+
+function sendError(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const body = toErrorReply(error);
+  response.statusCode = body.error.exit === EXIT.failure ? 500 : 400;
+  // The rest of an oversized body is not read: the connection ends with the reply.
+  response.setHeader('connection', 'close');
+  sendJson(response, body);
+}
+
+/** `error` as it is told to others: operational errors in full, bugs without their inside. */
+export function toErrorReply(error: unknown): ErrorReply {
+  if (!(error instanceof DtunnelError)) {
+    const { id, exit, hint } = ERRORS.S001;
+    return { error: { code: 'S001', message: `unexpected failure (${id}), see the daemon's log`, hint, exit } };
+  }
+  const { code, message, hint, exitCode: exit } = error;
+  return { error: { code, message, hint, exit, ...(error.details === undefined ? {} : { details: error.details }) } };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
