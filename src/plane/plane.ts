@@ -162,6 +162,11 @@ export interface PlaneStats {
     readonly transmitBytes: bigint;
     /** SO_RXQ_OVFL. */
     readonly receiveOverflows: bigint;
+    /**
+     * Outcomes beyond one per datagram: further records of a datagram, and injected packets. Conservation law:
+     * receiveDatagrams + extraRecords = handedUp + control + Σ unattributed + Σ drops.in + Σ peers' receivePackets.
+     */
+    readonly extraRecords: bigint;
   };
   /** Datagrams handed up as `datagram` events. */
   readonly handedUp: bigint;

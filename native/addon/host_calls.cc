@@ -1,0 +1,112 @@
+#include "addon/host_calls.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <utility>
+
+#include "addon/convert.h"
+#include "os/icmp.h"
+#include "os/notify.h"
+
+namespace dtunnel {
+namespace {
+
+// notify(socket, state): throws when the service manager's socket refuses.
+Napi::Value Notify(const Napi::CallbackInfo& info) {
+  const auto socket = ToText(info[0], 107, "socket");
+  if (!socket) return info.Env().Undefined();
+  const auto state = ToText(info[1], 4096, "state");
+  if (!state) return info.Env().Undefined();
+  const Status sent = NotifyServiceManager(*socket, *state);
+  if (!sent) ThrowSystemError(info.Env(), sent.error());
+  return info.Env().Undefined();
+}
+
+// forbidDumps(): no core file and no ptrace by the same user from now on, so that keys stay in this process.
+Napi::Value ForbidDumps(const Napi::CallbackInfo& info) {
+  const rlimit none{0, 0};
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    ThrowSystemError(info.Env(), LastError("prctl"));
+  } else if (::setrlimit(RLIMIT_CORE, &none) != 0) {
+    ThrowSystemError(info.Env(), LastError("setrlimit"));
+  }
+  return info.Env().Undefined();
+}
+
+// Waits for echo replies on a pool thread, off the event loop.
+class EchoWorker : public Napi::AsyncWorker {
+ public:
+  EchoWorker(Napi::Env env, const IpAddress& address, const IcmpEchoOptions& options)
+      : Napi::AsyncWorker(env, "dtunnel.icmpEcho"),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        address_(address),
+        options_(options),
+        outcome_(Error{}) {}
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  void Execute() override { outcome_ = IcmpEcho(address_, options_); }
+
+  void OnOK() override {
+    const Napi::Env env = Env();
+    if (!outcome_) {
+      ThrowSystemError(env, outcome_.error());
+      deferred_.Reject(env.GetAndClearPendingException().Value());
+      return;
+    }
+    const IcmpEchoReport& report = outcome_.value();
+    Napi::Object result = Napi::Object::New(env);
+    result["sent"] = Napi::Number::New(env, report.sent);
+    Napi::Array rtts = Napi::Array::New(env, report.rtt_ms.size());
+    for (std::size_t i = 0; i < report.rtt_ms.size(); ++i) {
+      rtts[static_cast<std::uint32_t>(i)] = Napi::Number::New(env, report.rtt_ms[i]);
+    }
+    result["rttMs"] = rtts;
+    result["errno"] = Napi::Number::New(env, report.last_error);
+    deferred_.Resolve(result);
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  IpAddress address_;
+  IcmpEchoOptions options_;
+  Result<IcmpEchoReport> outcome_;
+};
+
+// icmpEcho(address, count, intervalMs, timeoutMs, payloadBytes, dontFragment): a promise of {sent, rttMs, errno}.
+Napi::Value Echo(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  const auto address = ToAddress(info[0], false, "address");
+  if (!address) return none;
+  const auto count = ToUnsigned(info[1], 100'000, "count");
+  if (!count) return none;
+  const auto interval = ToUnsigned(info[2], 60'000, "intervalMs");
+  if (!interval) return none;
+  const auto timeout = ToUnsigned(info[3], 60'000, "timeoutMs");
+  if (!timeout) return none;
+  const auto payload = ToUnsigned(info[4], 65'507, "payloadBytes");
+  if (!payload) return none;
+  const auto dont_fragment = ToBool(info[5], "dontFragment");
+  if (!dont_fragment) return none;
+  IcmpEchoOptions options;
+  options.count = static_cast<std::uint32_t>(*count);
+  options.interval_ms = static_cast<std::uint32_t>(*interval);
+  options.timeout_ms = static_cast<std::uint32_t>(*timeout);
+  options.payload_bytes = static_cast<std::uint32_t>(*payload);
+  options.dont_fragment = *dont_fragment;
+  auto* worker = new EchoWorker(info.Env(), *address, options);  // NOLINT: N-API owns and deletes async workers
+  const Napi::Promise promise = worker->promise();
+  worker->Queue();
+  return promise;
+}
+
+}  // namespace
+
+void ExportHostCalls(Napi::Env env, Napi::Object exports) {
+  exports["notify"] = Napi::Function::New(env, Notify, "notify");
+  exports["forbidDumps"] = Napi::Function::New(env, ForbidDumps, "forbidDumps");
+  exports["icmpEcho"] = Napi::Function::New(env, Echo, "icmpEcho");
+}
+
+}  // namespace dtunnel

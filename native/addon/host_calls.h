@@ -1,0 +1,10 @@
+// Calls into the operating system that Node lacks and that need no plane: notify, icmpEcho, forbidDumps.
+#pragma once
+
+#include <napi.h>
+
+namespace dtunnel {
+
+void ExportHostCalls(Napi::Env env, Napi::Object exports);
+
+}  // namespace dtunnel
