@@ -45,6 +45,11 @@ export function parseHostPort(text: string): HostPort | undefined {
   return { host: plain.toLowerCase(), port };
 }
 
+/** The text that `parseHostPort` reads as `hostPort`. */
+export function endpointText(hostPort: HostPort): string {
+  return `${hostPort.host.includes(':') ? `[${hostPort.host}]` : hostPort.host}:${hostPort.port}`;
+}
+
 /** Letters, digits, hyphens, underscores and dots, each label 1 … 63 long (RFC 1123 §2.1; underscores occur in practice). */
 const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
 
