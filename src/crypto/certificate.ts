@@ -124,7 +124,7 @@ export async function createSelfSigned(options: SelfSignedOptions): Promise<Self
     {
       serialNumber: serial.toString('hex'),
       // A plain string would be read as RFC 4514 text, in which a quotation mark has a meaning.
-      name: [{ CN: [{ utf8String: options.commonName }] }],
+      name: new x509.Name([{ CN: [{ utf8String: options.commonName }] }]),
       notBefore: new Date((options.now - 3600) * 1000),
       notAfter: new Date((options.now + options.days * 86_400) * 1000),
       signingAlgorithm: algorithm,
