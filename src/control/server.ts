@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -100,7 +100,8 @@ export class ControlServer {
     const server = new ControlServer(options);
     try {
       mkdirSync(dirname(options.path), { recursive: true, mode: 0o755 });
-      rmSync(options.path, { force: true });
+      if (lstatSync(options.path, { throwIfNoEntry: false })?.isSocket() === true)
+        rmSync(options.path, { force: true });
       await server.#bind();
     } catch (error) {
       throw new DtunnelError('S023', `cannot create control socket ${options.path}: ${reasonOf(error)}`, {

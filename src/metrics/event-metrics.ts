@@ -1,0 +1,348 @@
+import { Counter, Histogram, Registry } from 'prom-client';
+import type { CloseCode } from '../dtls/effects.ts';
+import type { TunnelEvent } from '../tunnel/effects.ts';
+import type { Family, MetricKind, Sample } from './exposition.ts';
+
+/** Label of `dtunnel_handshake_failures_total` for a reason to close; codes that are not renamed keep their name. */
+const FAILURE_LABELS: Readonly<Partial<Record<CloseCode, string>>> = {
+  peer_alert: 'peer_refused',
+  no_common_suite: 'no_common_cipher',
+  no_common_group: 'no_common_cipher',
+  no_common_signature: 'no_common_cipher',
+  cookie_loop: 'cookie',
+  closed: 'aborted',
+};
+
+/** Failure labels every peer has from the start, so that the first failure already shows as an increase. */
+const COMMON_FAILURES = [
+  'timeout',
+  'unknown_fingerprint',
+  'peer_refused',
+  'no_common_cipher',
+  'bad_signature',
+  'malformed',
+  'cookie',
+  'expired',
+  'version',
+  'aborted',
+] as const;
+
+const ROLES = ['client', 'server'] as const;
+const STATES = ['disabled', 'resolving', 'connecting', 'up', 'degraded', 'down'] as const;
+const REKEY_TRIGGERS = ['time', 'data', 'manual', 'peer'] as const;
+const ENDPOINT_REASONS = ['roam', 'dns', 'failover', 'failback'] as const;
+
+/** Seconds; from a LAN's handshake to the last retransmission. */
+const HANDSHAKE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Seconds; from one rack to two satellites. */
+const RTT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
+
+/** Seconds of delay of the event loop. */
+const LAG_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+
+/** `summary` counts per tunnel what `full` counts per peer. */
+export type MetricsDetail = 'full' | 'summary';
+
+/**
+ * What is counted as it happens, where snapshots cannot tell afterwards. Peers are declared before their first event and
+ * start at a true zero; forgetting a peer ends its series.
+ */
+export class EventMetrics {
+  readonly #tunnel: string;
+  readonly #detail: MetricsDetail;
+  readonly #registry = new Registry();
+  /** Peers whose series exist; an event of a peer that is gone must not bring them back. */
+  #peers: ReadonlySet<string> = new Set();
+  readonly #perPeer: PeerCounter[] = [];
+  readonly #histograms: Histogram<'tunnel' | 'peer' | 'role'>[] = [];
+
+  readonly #stateChanges = this.#peerCounter(
+    'dtunnel_peer_state_changes_total',
+    'Changes of state by the state entered.',
+    {
+      to: STATES,
+    },
+  );
+  readonly #handshakes = this.#peerCounter(
+    'dtunnel_handshakes_total',
+    'Handshakes that ended, by our role and result.',
+    {
+      role: ROLES,
+      result: ['completed', 'failed'],
+    },
+  );
+  readonly #failures = this.#peerCounter('dtunnel_handshake_failures_total', 'Failed handshakes by reason.', {
+    reason: COMMON_FAILURES,
+  });
+  readonly #retransmits = this.#peerCounter('dtunnel_handshake_retransmits_total', 'Handshake flights sent again.', {});
+  readonly #rekeys = this.#peerCounter('dtunnel_rekeys_total', 'Handshakes beside a working association.', {
+    trigger: REKEY_TRIGGERS,
+    result: ['completed', 'failed'],
+  });
+  readonly #probes = this.#peerCounter('dtunnel_peer_probes_total', 'Authenticated probes by what became of them.', {
+    result: ['answered', 'lost'],
+  });
+  readonly #mtuChanges = this.#peerCounter('dtunnel_path_mtu_changes_total', 'Changes of the path MTU by direction.', {
+    direction: ['up', 'down'],
+  });
+  readonly #endpointChanges = this.#peerCounter(
+    'dtunnel_peer_endpoint_changes_total',
+    'Changes of the address a peer is reached at, by reason.',
+    { reason: ENDPOINT_REASONS },
+  );
+  readonly #handshakeDuration = this.#peerHistogram(
+    'dtunnel_handshake_duration_seconds',
+    'First flight to finished, of completed handshakes.',
+    HANDSHAKE_BUCKETS,
+    true,
+  );
+  readonly #rtt = this.#peerHistogram(
+    'dtunnel_peer_rtt_seconds',
+    'Round trip of authenticated probes.',
+    RTT_BUCKETS,
+    false,
+  );
+
+  readonly #cookieChallenges = this.#counter('dtunnel_cookie_challenges_total', 'HelloVerifyRequests sent.', {});
+  readonly #cookieChecks = this.#counter('dtunnel_cookie_checks_total', 'Cookies that came back, by verdict.', {
+    result: ['valid', 'invalid', 'stale'],
+  });
+  readonly #dns = this.#counter('dtunnel_dns_resolutions_total', 'Name look-ups by result.', {
+    result: ['ok', 'nxdomain', 'timeout', 'unchanged'],
+  });
+  readonly #reloads = this.#counter('dtunnel_config_reloads_total', 'Reloads by result.', {
+    result: ['applied', 'rejected', 'reverted'],
+  });
+  readonly #clockJumps = this.#counter('dtunnel_clock_jumps_total', 'Steps of the wall clock by direction.', {
+    direction: ['forward', 'backward'],
+  });
+  readonly #logMessages = this.#counter('dtunnel_log_messages_total', 'Lines logged by level.', {
+    level: ['debug', 'info', 'warn', 'error'],
+  });
+  readonly #logSuppressed = this.#counter(
+    'dtunnel_log_suppressed_total',
+    'Lines not logged because alike ones were many.',
+    {
+      event: [],
+    },
+  );
+  readonly #lag: Histogram<'tunnel'>;
+
+  constructor(tunnel: string, detail: MetricsDetail) {
+    this.#tunnel = tunnel;
+    this.#detail = detail;
+    for (const counter of [this.#cookieChallenges, this.#cookieChecks, this.#dns, this.#reloads])
+      counter.declare({ tunnel });
+    for (const counter of [this.#clockJumps, this.#logMessages]) counter.declare({ tunnel });
+    if (detail === 'summary') this.#declare('');
+    this.#lag = new Histogram({
+      name: 'dtunnel_control_event_loop_lag_seconds',
+      help: 'Delay of the control plane event loop, sampled.',
+      labelNames: ['tunnel'],
+      buckets: LAG_BUCKETS,
+      registers: [this.#registry],
+    });
+    this.#lag.zero({ tunnel });
+  }
+
+  /** Starts the series of `peers` at zero, and ends those of peers that are not among them. */
+  async setPeers(peers: readonly string[]): Promise<void> {
+    if (this.#detail === 'summary') return;
+    const wanted = new Set(peers);
+    this.#peers = wanted;
+    for (const name of wanted) this.#declare(name);
+    for (const counter of this.#perPeer) counter.keepOnly(wanted);
+    for (const histogram of this.#histograms) {
+      for (const { labels } of (await histogram.get()).values) {
+        const { peer, role } = labels;
+        if (typeof peer !== 'string' || wanted.has(peer)) continue;
+        histogram.remove({ tunnel: this.#tunnel, peer, ...(role === undefined ? {} : { role }) });
+      }
+    }
+  }
+
+  /** Counts `event`. */
+  record(event: TunnelEvent): void {
+    switch (event.kind) {
+      case 'peer-state':
+        this.#stateChanges.inc(this.#labels(event.peer, { to: event.to }));
+        return;
+      case 'handshake-completed':
+        this.#handshakes.inc(this.#labels(event.peer, { role: event.role, result: 'completed' }));
+        this.#handshakeDuration.observe(this.#labels(event.peer, { role: event.role }), event.duration / 1000);
+        this.#retransmits.inc(this.#labels(event.peer, {}), event.retransmissions);
+        if (event.isRekey) this.#rekeys.inc(this.#labels(event.peer, { trigger: event.trigger, result: 'completed' }));
+        return;
+      case 'handshake-failed': {
+        const reason = FAILURE_LABELS[event.reason.code] ?? event.reason.code;
+        this.#handshakes.inc(this.#labels(event.peer, { role: event.role, result: 'failed' }));
+        this.#failures.inc(this.#labels(event.peer, { reason }));
+        if (event.isRekey) this.#rekeys.inc(this.#labels(event.peer, { trigger: event.trigger, result: 'failed' }));
+        return;
+      }
+      case 'cookie':
+        if (event.result === 'challenged') this.#cookieChallenges.inc({ tunnel: this.#tunnel });
+        else this.#cookieChecks.inc({ tunnel: this.#tunnel, result: event.result });
+        return;
+      case 'probe':
+        this.#probes.inc(this.#labels(event.peer, { result: event.result }));
+        if (event.rtt !== undefined) this.#rtt.observe(this.#labels(event.peer, {}), event.rtt / 1000);
+        return;
+      case 'endpoint-changed':
+        this.#endpointChanges.inc(this.#labels(event.peer, { reason: event.reason }));
+        return;
+      case 'path-mtu':
+        this.#mtuChanges.inc(this.#labels(event.peer, { direction: event.direction }));
+        return;
+      case 'dns':
+        this.#dns.inc({ tunnel: this.#tunnel, result: event.result });
+        return;
+      default:
+        // Other events change nothing that is counted here.
+        return;
+    }
+  }
+
+  /** Counts a reload. */
+  reload(result: 'applied' | 'rejected' | 'reverted'): void {
+    this.#reloads.inc({ tunnel: this.#tunnel, result });
+  }
+
+  /** Counts a line that was logged. */
+  logged(level: string): void {
+    this.#logMessages.inc({ tunnel: this.#tunnel, level });
+  }
+
+  /** Counts lines that were not. */
+  suppressed(event: string, lines = 1): void {
+    this.#logSuppressed.inc({ tunnel: this.#tunnel, event }, lines);
+  }
+
+  /** Counts a step of the wall clock. */
+  clockJumped(direction: 'forward' | 'backward'): void {
+    this.#clockJumps.inc({ tunnel: this.#tunnel, direction });
+  }
+
+  /** A sample of how late the event loop is. */
+  eventLoopLag(lagSeconds: number): void {
+    this.#lag.observe({ tunnel: this.#tunnel }, lagSeconds);
+  }
+
+  /** Everything counted so far. */
+  async families(): Promise<readonly Family[]> {
+    return toFamilies(this.#registry);
+  }
+
+  #labels<T extends Readonly<Record<string, string>>>(peer: string | undefined, more: T) {
+    return { tunnel: this.#tunnel, peer: peer !== undefined && this.#peers.has(peer) ? peer : '', ...more };
+  }
+
+  #declare(peer: string): void {
+    const labels = { tunnel: this.#tunnel, peer };
+    for (const counter of this.#perPeer) counter.declare(labels);
+    this.#rtt.zero(labels);
+    for (const role of ROLES) this.#handshakeDuration.zero({ ...labels, role });
+  }
+
+  #counter(name: string, help: string, extra: Readonly<Record<string, readonly string[]>>): PeerCounter {
+    return new PeerCounter(this.#registry, name, help, ['tunnel'], extra);
+  }
+
+  #peerCounter(name: string, help: string, extra: Readonly<Record<string, readonly string[]>>): PeerCounter {
+    const counter = new PeerCounter(this.#registry, name, help, ['tunnel', 'peer'], extra);
+    this.#perPeer.push(counter);
+    return counter;
+  }
+
+  #peerHistogram(name: string, help: string, buckets: number[], byRole: boolean) {
+    const histogram = new Histogram<'tunnel' | 'peer' | 'role'>({
+      name,
+      help,
+      labelNames: byRole ? ['tunnel', 'peer', 'role'] : ['tunnel', 'peer'],
+      buckets,
+      registers: [this.#registry],
+    });
+    this.#histograms.push(histogram);
+    return histogram;
+  }
+}
+
+/** A counter that remembers which label sets belong to which peer. */
+class PeerCounter {
+  readonly #counter: Counter;
+  readonly #extra: Readonly<Record<string, readonly string[]>>;
+  readonly #known = new Map<string, Map<string, Readonly<Record<string, string>>>>();
+
+  constructor(
+    registry: Registry,
+    name: string,
+    help: string,
+    base: readonly string[],
+    extra: Readonly<Record<string, readonly string[]>>,
+  ) {
+    this.#extra = extra;
+    this.#counter = new Counter({ name, help, labelNames: [...base, ...Object.keys(extra)], registers: [registry] });
+    // Without labels prom-client would start a nameless series at zero.
+    this.#counter.reset();
+  }
+
+  /** Starts all combinations of the extra labels at zero. */
+  declare(labels: Readonly<Record<string, string>>): void {
+    for (const combination of combinations(Object.entries(this.#extra))) this.inc({ ...labels, ...combination }, 0);
+  }
+
+  /** Adds `by` to one series. */
+  inc(labels: Readonly<Record<string, string>>, by = 1): void {
+    const peer = labels['peer'] ?? '';
+    const sets = this.#known.get(peer) ?? new Map<string, Readonly<Record<string, string>>>();
+    this.#known.set(peer, sets);
+    sets.set(JSON.stringify(labels), labels);
+    this.#counter.inc(labels, by);
+  }
+
+  /** Ends the series of peers outside `peers`; those that name no peer stay. */
+  keepOnly(peers: ReadonlySet<string>): void {
+    for (const [peer, sets] of this.#known) {
+      if (peer === '' || peers.has(peer)) continue;
+      for (const labels of sets.values()) this.#counter.remove(labels);
+      this.#known.delete(peer);
+    }
+  }
+}
+
+function combinations(
+  axes: readonly (readonly [string, readonly string[]])[],
+): readonly Readonly<Record<string, string>>[] {
+  return axes.reduce<readonly Readonly<Record<string, string>>[]>(
+    (sets, [name, values]) => sets.flatMap((set) => values.map((value) => ({ ...set, [name]: value }))),
+    [{}],
+  );
+}
+
+/** The metrics of a prom-client registry in our form. */
+export async function toFamilies(registry: Registry): Promise<readonly Family[]> {
+  const metrics = await registry.getMetricsAsJSON();
+  return metrics.map((metric) => ({
+    name: metric.name,
+    help: metric.help,
+    kind: kindOf(String(metric.type)),
+    samples: metric.values.map(
+      (value): Sample => ({
+        labels: definedLabels(value.labels),
+        value: value.value,
+        ...('metricName' in value && typeof value.metricName === 'string' ? { name: value.metricName } : {}),
+      }),
+    ),
+  }));
+}
+
+function definedLabels(labels: Readonly<Partial<Record<string, string | number>>>): Sample['labels'] {
+  const defined: Record<string, string | number> = {};
+  for (const [name, value] of Object.entries(labels)) if (value !== undefined) defined[name] = value;
+  return defined;
+}
+
+function kindOf(type: string): MetricKind {
+  return type === 'counter' || type === 'histogram' ? type : 'gauge';
+}
