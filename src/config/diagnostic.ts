@@ -91,9 +91,9 @@ export class Report {
   #errors = 0;
   #dropped = 0;
 
-  /** Whether any error was found; warnings do not count. */
-  get failed(): boolean {
-    return this.#errors > 0;
+  /** Errors found so far; warnings do not count. */
+  get errors(): number {
+    return this.#errors;
   }
 
   /** Adds an error at `at`. */
