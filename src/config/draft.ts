@@ -34,3 +34,9 @@ export interface PeerDraft {
   readonly deadAfterSet: boolean;
   readonly settings: PeerSettings;
 }
+
+/** Both, once they hold together. */
+export interface Draft {
+  readonly interface: InterfaceDraft;
+  readonly peers: readonly PeerDraft[];
+}

@@ -2,13 +2,13 @@ import { type Result, err, ok } from '../base/result.ts';
 import { type Diagnostics, Report } from './diagnostic.ts';
 import { type Environment, expandList } from './expand.ts';
 import { parseTree } from './parser.ts';
-import { readSettings } from './schema.ts';
+import { inDirectory, readSettings } from './schema.ts';
 import { type Section, sectionsOf } from './sections.ts';
 import type { Settings } from './settings.ts';
 import { SourceFile, type Span } from './source.ts';
 import { parseIncludePattern } from './values.ts';
 
-/** Reads files for the loader. Paths are as written, relative ones against the directory of the main file. */
+/** Reads files for the loader. Relative paths are against the working directory. */
 export interface FileReader {
   /** The octets of a file, or why they cannot be had, in the words of the system. */
   readonly read: (path: string) => Result<Uint8Array, string>;
@@ -20,6 +20,8 @@ export interface FileReader {
 export interface Loaded {
   readonly settings: Settings;
   readonly warnings: Diagnostics;
+  /** Where everything was written, for findings that need more than one configuration. */
+  readonly draft: Draft;
   /** Every file that was read, the main one first: what to watch and to hash. */
   readonly files: readonly string[];
 }
@@ -62,13 +64,14 @@ function assemble(
   const source = new SourceFile(path, text);
   const main = sectionsOf(parseTree(source, report), report);
   const sections: Section[] = [...main.sections];
+  const directory = path.slice(0, path.lastIndexOf('/') + 1);
   const read = new Set([path]);
   for (const setting of main.includes) {
     if (setting.pieces.length === 0) {
       report.error('C016', setting.key.span, 'Include has no value', { help: 'as in /etc/dtunnel/peers.d/*.conf' });
     }
     for (const pattern of expandList(setting.pieces, environment, report)) {
-      for (const included of filesOf(pattern.text, pattern.span, files, report)) {
+      for (const included of filesOf(inDirectory(directory, pattern.text), pattern.span, files, report)) {
         if (read.has(included)) continue;
         read.add(included);
         const content = readText(included, files, report, pattern.span);
@@ -78,9 +81,10 @@ function assemble(
   }
   const defaultName = baseName(path);
   const start: Span = { source, line: 1, column: 1, length: Math.max(1, source.lines[0]?.length ?? 1) };
-  const settings = readSettings({ sections, defaultName, start, environment }, report);
+  const outcome = readSettings({ sections, defaultName, directory, start, environment }, report);
   const diagnostics = report.diagnostics([...read]);
-  return settings === undefined ? err(diagnostics) : ok({ settings, warnings: diagnostics, files: [...read] });
+  if (outcome === undefined) return err(diagnostics);
+  return ok({ settings: outcome.settings, draft: outcome.draft, warnings: diagnostics, files: [...read] });
 }
 
 function filesOf(pattern: string, at: Span, files: FileReader, report: Report): readonly string[] {

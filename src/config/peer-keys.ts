@@ -1,7 +1,8 @@
 import type { Duration, TunMtu } from '../base/brand.ts';
 import { endpointText } from '../net/endpoint.ts';
 import { prefixText } from '../net/prefix.ts';
-import { formatFingerprint, parseFingerprint } from './fingerprint-text.ts';
+import { formatFingerprint } from '../crypto/fingerprint.ts';
+import { parseFingerprintValue } from './fingerprint-value.ts';
 import { dscpValue, durationOrWord, mtuOrAuto, rekeyPeriod } from './interface-keys.ts';
 import { type DefaultedKey, type Key, type KeyInfo, type KeySpec, defaulted, key } from './key.ts';
 import type { PeerSettings } from './settings.ts';
@@ -33,7 +34,7 @@ export const PEER = {
     required: true,
     note: 'a removed certificate is cut off within 100 ms',
     help: "SHA-256 of the peer's certificate; two while it is being rotated",
-    parse: parseFingerprint,
+    parse: parseFingerprintValue,
     texts: (p) => p.fingerprints.map((fingerprint) => formatFingerprint(fingerprint)),
   }),
   endpoints: optional({

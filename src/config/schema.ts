@@ -1,7 +1,7 @@
 import { type Fingerprint, seconds } from '../base/brand.ts';
 import { checkDraft } from './checks.ts';
 import type { Report } from './diagnostic.ts';
-import type { InterfaceDraft, PeerDraft } from './draft.ts';
+import type { Draft, InterfaceDraft, PeerDraft } from './draft.ts';
 import type { Environment } from './expand.ts';
 import { INTERFACE } from './interface-keys.ts';
 import type { KeyInfo } from './key.ts';
@@ -17,13 +17,23 @@ export interface SchemaInput {
   readonly sections: readonly Section[];
   /** The tunnel's name when the file does not set one. */
   readonly defaultName: string;
+  /** Directory of the main file with a slash at its end, or empty: what relative paths are joined to. */
+  readonly directory: string;
   /** Where to point when there is nothing to point at. */
   readonly start: Span;
   readonly environment: Environment;
 }
 
-/** The settings that the sections describe; undefined when the report holds an error. */
-export function readSettings(input: SchemaInput, report: Report): Settings | undefined {
+/** `path` as seen from the working directory; credentials and absolute paths stand. */
+export function inDirectory(directory: string, path: string): string {
+  return path.startsWith('/') || path.startsWith('credential:') ? path : directory + path;
+}
+
+/** The settings that the sections describe, with their places; undefined when the report holds an error. */
+export function readSettings(
+  input: SchemaInput,
+  report: Report,
+): { readonly settings: Settings; readonly draft: Draft } | undefined {
   const own = interfaceSection(input, report);
   const iface = own === undefined ? undefined : readInterface(own, input, report);
   const peers = input.sections
@@ -32,8 +42,8 @@ export function readSettings(input: SchemaInput, report: Report): Settings | und
   const standby = checkDraft(iface, peers, report);
   if (iface === undefined || report.errors > 0) return undefined;
   return {
-    interface: iface.settings,
-    peers: peers.map((peer) => withDeadAfter(peer, standby.has(peer))),
+    settings: { interface: iface.settings, peers: peers.map((peer) => withDeadAfter(peer, standby.has(peer))) },
+    draft: { interface: iface, peers },
   };
 }
 
@@ -92,8 +102,8 @@ function readInterface(section: Section, input: SchemaInput, report: Report): In
       name: name?.value ?? input.defaultName,
       addresses: values(addresses),
       // Absent only together with an error in the report, which keeps these settings from anybody's hands.
-      certificate: read.one(INTERFACE.certificate)?.value ?? '',
-      privateKey: read.one(INTERFACE.privateKey)?.value ?? '',
+      certificate: inDirectory(input.directory, read.one(INTERFACE.certificate)?.value ?? ''),
+      privateKey: inDirectory(input.directory, read.one(INTERFACE.privateKey)?.value ?? ''),
       listenPort: listenPort?.value ?? 0,
       listenAddresses: values(read.list(INTERFACE.listenAddresses)),
       mtu: mtu?.value ?? INTERFACE.mtu.initial,

@@ -17,8 +17,8 @@ export interface InterfaceSettings {
   readonly name: string;
   readonly addresses: readonly InterfaceAddress[];
   /**
-   * Path of a PEM file as written (relative to the configuration file), or `credential:NAME` (systemd credentials).
-   * Nothing was read yet: `daemon/identity-files.ts` does.
+   * Path of a PEM file (a relative one is joined to the directory of the configuration file), or `credential:NAME`
+   * (systemd credentials). Nothing was read yet: `daemon/identity-files.ts` does.
    */
   readonly certificate: string;
   /** Like `certificate`; may be the same file. */
