@@ -1,5 +1,6 @@
 import { type Result, err, ok } from '../base/result.ts';
 import { type Diagnostics, Report } from './diagnostic.ts';
+import type { Draft } from './draft.ts';
 import { type Environment, expandList } from './expand.ts';
 import { parseTree } from './parser.ts';
 import { inDirectory, readSettings } from './schema.ts';
