@@ -1,0 +1,154 @@
+import type { MachineFacts } from './machine.ts';
+import type { Figures } from './measurements.ts';
+
+/** One test of one peer in one round. */
+export interface Outcome {
+  readonly peer: string;
+  readonly path: string;
+  readonly round: number;
+  readonly test: string;
+  readonly figures: Figures;
+  readonly failure?: string;
+}
+
+/** A whole run: what is written to the raw file. */
+export interface Run {
+  readonly schema: 'dtunnel.bench/1';
+  readonly machine: MachineFacts;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly about: Readonly<Record<string, string>>;
+  /** Peers that did not take part, with the reason. */
+  readonly absent: readonly string[];
+  readonly offloads: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Whether default socket buffers were raised for the run. */
+  readonly tuned: boolean;
+  readonly outcomes: readonly Outcome[];
+}
+
+/** Median with the extremes. */
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** The spread of `figure` in `test` of `peer` over the rounds; undefined when it was never measured. */
+export function spread(run: Run, peer: string, path: string, test: string, figure: string): Spread | undefined {
+  const values = run.outcomes
+    .filter((o) => o.peer === peer && o.path === path && o.test === test)
+    .flatMap((o) => (o.figures[figure] === undefined ? [] : [o.figures[figure]]))
+    .sort((a, b) => a - b);
+  const [min] = values;
+  const max = values.at(-1);
+  if (min === undefined || max === undefined) return undefined;
+  const middle = values.length >> 1;
+  const median = values.length % 2 === 1 ? values[middle] : ((values[middle - 1] ?? 0) + (values[middle] ?? 0)) / 2;
+  return { median: median ?? min, min, max };
+}
+
+/** The run as Markdown: one table of throughput per outer path, one of packets, one of time and cost. */
+export function table(run: Run): string {
+  const { machine } = run;
+  const rounds = 1 + Math.max(0, ...run.outcomes.map((o) => o.round));
+  const parts = [
+    `${machine.cpu}, ${machine.cores} cores shared by both gateways, both hosts and the load, Linux ${machine.kernel}, ` +
+      `Node ${machine.node}, ${machine.date.slice(0, 10)}. ${rounds} interleaved round${rounds > 1 ? 's' : ''}: median (min–max).`,
+  ];
+  for (const path of PATHS.filter((one) => run.outcomes.some((o) => o.path === one.name))) {
+    for (const section of SECTIONS) {
+      const columns = section.columns.filter((c) => run.outcomes.some((o) => o.path === path.name && has(o, c)));
+      if (columns.length === 0) continue;
+      parts.push(`### ${section.title}, ${path.title}`, grid(run, path.name, columns));
+    }
+  }
+  const failures = run.outcomes.flatMap((o) =>
+    o.failure === undefined ? [] : [`* ${o.peer}, ${o.path}, ${o.test}, round ${o.round + 1}: ${o.failure}`],
+  );
+  if (failures.length > 0) parts.push('### Failed', failures.join('\n'));
+  const used = Object.entries(run.about).map(([name, about]) =>
+    `* ${name}: ${about}. ${run.versions[name] ?? ''}`.trimEnd(),
+  );
+  parts.push('### Who', used.join('\n'));
+  if (run.absent.length > 0) parts.push(`Not here: ${run.absent.join('; ')}`);
+  return `${parts.join('\n\n')}\n`;
+}
+
+function grid(run: Run, path: string, columns: readonly Column[]): string {
+  const peers = [...new Set(run.outcomes.map((o) => o.peer))];
+  const order = Object.keys(run.about).filter((name) => peers.includes(name));
+  const rows = order.map((peer) => [
+    peer,
+    ...columns.map((c) => {
+      const found = spread(run, peer, path, c.test, c.figure);
+      return found === undefined ? '–' : written(found, c.digits);
+    }),
+  ]);
+  const head = ['', ...columns.map((c) => c.title)];
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`;
+  const rule = `|${widths.map((w, i) => (i === 0 ? '-'.repeat(w + 2) : `${'-'.repeat(w + 1)}:`)).join('|')}|`;
+  return [line(head), rule, ...rows.map(line)].join('\n');
+}
+
+function written({ median, min, max }: Spread, digits: number): string {
+  const one = median.toFixed(digits);
+  return min === max ? one : `${one} (${min.toFixed(digits)}–${max.toFixed(digits)})`;
+}
+
+interface Column {
+  readonly title: string;
+  readonly test: string;
+  readonly figure: string;
+  readonly digits: number;
+}
+
+function has(outcome: Outcome, column: Column): boolean {
+  return outcome.test === column.test && outcome.figures[column.figure] !== undefined;
+}
+
+function column(title: string, test: string, figure: string, digits: number): Column {
+  return { title, test, figure, digits };
+}
+
+const PATHS = [
+  { name: 'pass', title: 'outer path with pass-through segmentation offload' },
+  { name: 'nic', title: 'outer path with software segmentation and receive coalescing' },
+  { name: 'off', title: 'outer path without any offload' },
+];
+
+const SECTIONS: readonly { readonly title: string; readonly columns: readonly Column[] }[] = [
+  {
+    title: 'TCP between the LANs, Gbit/s, and CPU seconds of both daemons per GB',
+    columns: [
+      column('1 stream →', 'tcp1', 'gbps', 2),
+      column('1 stream ←', 'tcp1-reverse', 'gbps', 2),
+      column('4 streams →', 'tcp4', 'gbps', 2),
+      column('4 streams ←', 'tcp4-reverse', 'gbps', 2),
+      column('gateway to gateway', 'tcp1-local', 'gbps', 2),
+      column('CPU s/GB, 1', 'tcp1', 'daemonSecondsPerGB', 2),
+      column('CPU s/GB, 4', 'tcp4', 'daemonSecondsPerGB', 2),
+    ],
+  },
+  {
+    title: 'UDP between the LANs, thousand packets/s: best delivered, and best with less than 1 % lost',
+    columns: [
+      column('64 B best', 'udp64', 'kpps', 0),
+      column('64 B < 1 %', 'udp64', 'cleanKpps', 0),
+      column('1300 B best', 'udp1300', 'kpps', 0),
+      column('1300 B < 1 %', 'udp1300', 'cleanKpps', 0),
+      column('IMIX best', 'imix', 'kpps', 0),
+      column('IMIX < 1 %', 'imix', 'cleanKpps', 0),
+    ],
+  },
+  {
+    title: 'Round trips between the LANs, µs, idle and beside one TCP stream, and memory',
+    columns: [
+      column('idle p50', 'rtt', 'p50Us', 0),
+      column('idle p99', 'rtt', 'p99Us', 0),
+      column('loaded p50', 'rtt-loaded', 'p50Us', 0),
+      column('loaded p99', 'rtt-loaded', 'p99Us', 0),
+      column('RSS MiB', 'memory', 'rssMiB', 0),
+    ],
+  },
+];

@@ -1,0 +1,176 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { stop } from '../src/demo/enclosure.ts';
+import { firstPing } from '../src/demo/measure.ts';
+import { buildRig } from '../src/demo/rig.ts';
+import { isInstalled, machineFacts, tuneSocketBuffers } from './machine.ts';
+import { type Figures, measure, memory, type Test } from './measurements.ts';
+import { type OuterPath, setOuterPath } from './outer-path.ts';
+import type { Peer } from './peers/support.ts';
+import { FULL, PEERS, type Plan, QUICK } from './plan.ts';
+import { plots } from './plot.ts';
+import { type Outcome, type Run, table } from './report.ts';
+
+const USAGE = `usage: npm run bench -- [--quick] [--rounds N] [--only PEER,…] [--path pass,nic,off] [--json] [--out FILE]
+
+Measures dtunnel, the bare path and every other tunnel that is installed between two LANs in network namespaces,
+one after the other, round by round. Needs root, iperf3, a C compiler and ethtool.
+Raw results go to bench/results/. WIREGUARD_GO names a wireguard-go beside the distribution's.`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean' },
+      rounds: { type: 'string' },
+      only: { type: 'string' },
+      path: { type: 'string' },
+      out: { type: 'string' },
+    },
+  });
+  if (values.help === true) {
+    process.stdout.write(`${USAGE}\n`);
+    return;
+  }
+  requireTools();
+  const plan = narrowed(values.quick === true ? QUICK : FULL, values.rounds, values.path);
+  const peers = chosen(values.only?.split(','));
+  const run = await runAll(plan, peers);
+  const file = values.out ?? join(RESULTS, `${run.machine.date.slice(0, 19).replaceAll(':', '')}.json`);
+  mkdirSync(RESULTS, { recursive: true });
+  writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
+  if (values.quick !== true) {
+    for (const [name, svg] of Object.entries(plots(run))) writeFileSync(join(RESULTS, name), svg);
+  }
+  process.stdout.write(values.json === true ? `${JSON.stringify(run)}\n` : `${table(run)}\nraw results: ${file}\n`);
+}
+
+async function runAll(plan: Plan, peers: readonly Peer[]): Promise<Run> {
+  const folder = mkdtempSync(join(tmpdir(), 'dtunnel-bench-'));
+  const buffers = tuneSocketBuffers();
+  const outcomes: Outcome[] = [];
+  const offloads: Record<string, Readonly<Record<string, string>>> = {};
+  const interrupted = (): never => {
+    buffers.restore();
+    rmSync(folder, { recursive: true, force: true });
+    process.exit(130);
+  };
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  try {
+    const udpLoad = compileUdpLoad(folder);
+    const machine = machineFacts();
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const path of plan.paths) {
+        // Every other round backwards: what one peer leaves behind (heat, caches, neighbours) falls on another.
+        for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+          progress(`round ${round + 1}/${plan.rounds}  ${path}  ${peer.name}`);
+          const found = await runPeer(peer, path, plan.tests(path), udpLoad, (state) => {
+            offloads[path] = state;
+          });
+          for (const outcome of found) outcomes.push({ ...outcome, round });
+        }
+      }
+    }
+    progress(undefined);
+    const versions = Object.fromEntries(peers.map((peer) => [peer.name, peer.version() ?? '']));
+    const about = Object.fromEntries(peers.map((peer) => [peer.name, peer.about]));
+    const absent = PEERS.flatMap((p) => (p.missing() === undefined ? [] : [`${p.name}: ${p.missing()}`]));
+    return { schema: 'dtunnel.bench/1', machine, versions, about, absent, offloads, tuned: buffers.applied, outcomes };
+  } finally {
+    process.removeListener('SIGINT', interrupted).removeListener('SIGTERM', interrupted);
+    buffers.restore();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A fresh rig for every peer and path: nothing of one is left for the next. */
+async function runPeer(
+  peer: Peer,
+  path: OuterPath,
+  tests: readonly Test[],
+  udpLoad: string,
+  sawOffloads: (state: Readonly<Record<string, string>>) => void,
+): Promise<readonly Omit<Outcome, 'round'>[]> {
+  const rig = await buildRig({ internet: 'direct', needsTun: peer.name !== 'bare' });
+  const base = { peer: peer.name, path };
+  try {
+    sawOffloads(await setOuterPath(rig, path));
+    const started = await peer.start(rig);
+    if ((await firstPing(rig.enclosure, rig.berlin.host, rig.paris.host4, 15_000)) === undefined) {
+      return [{ ...base, test: 'start', figures: {}, failure: 'no ping from LAN to LAN within 15 s' }];
+    }
+    const outcomes: Omit<Outcome, 'round'>[] = [];
+    for (const test of tests) {
+      outcomes.push({ ...base, test: test.name, ...(await attempt(() => measure(rig, started, udpLoad, test))) });
+    }
+    outcomes.push({ ...base, test: 'memory', figures: memory(started) });
+    for (const daemon of started.daemons) await stop(daemon, 'SIGKILL');
+    return outcomes;
+  } catch (error) {
+    return [{ ...base, test: 'start', figures: {}, failure: reason(error) }];
+  } finally {
+    await rig.close();
+  }
+}
+
+/** A test that fails is a result too. */
+async function attempt(run: () => Promise<Figures>): Promise<{ readonly figures: Figures; readonly failure?: string }> {
+  try {
+    return { figures: await run() };
+  } catch (error) {
+    return { figures: {}, failure: reason(error) };
+  }
+}
+
+function reason(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).slice(0, 300);
+}
+
+function compileUdpLoad(folder: string): string {
+  const program = join(folder, 'udp_load');
+  const source = fileURLToPath(new URL('../../../bench/udp_load.c', import.meta.url));
+  execFileSync('cc', ['-O2', '-std=c11', '-o', program, source], { stdio: 'inherit' });
+  return program;
+}
+
+function narrowed(plan: Plan, rounds: string | undefined, paths: string | undefined): Plan {
+  const wanted = paths?.split(',');
+  return {
+    rounds: rounds === undefined ? plan.rounds : Math.max(1, Number.parseInt(rounds, 10) || 1),
+    paths: wanted === undefined ? plan.paths : FULL.paths.filter((path) => wanted.includes(path)),
+    tests: plan.tests,
+  };
+}
+
+function chosen(only: readonly string[] | undefined): readonly Peer[] {
+  const unknown = only?.filter((name) => !PEERS.some((peer) => peer.name === name)) ?? [];
+  if (unknown.length > 0) quit(`no such peer: ${unknown.join(', ')}; there are ${PEERS.map((p) => p.name).join(', ')}`);
+  return PEERS.filter((peer) => peer.missing() === undefined && (only === undefined || only.includes(peer.name)));
+}
+
+function requireTools(): void {
+  if (process.getuid?.() !== 0) quit('run it as root: socket buffers and device offloads are set');
+  const missing = ['ip', 'iperf3', 'ethtool', 'ping', 'cc'].filter((program) => !isInstalled(program));
+  if (missing.length > 0)
+    quit(`not installed: ${missing.join(', ')} (apt-get install iproute2 iperf3 ethtool iputils-ping gcc)`);
+}
+
+function quit(message: string): never {
+  process.stderr.write(`bench: ${message}\n`);
+  process.exit(2);
+}
+
+/** One line that is overwritten on a terminal, one line each elsewhere. */
+function progress(text: string | undefined): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text ?? ''}`);
+  else if (text !== undefined) process.stderr.write(`${text}\n`);
+}
+
+const RESULTS = fileURLToPath(new URL('../../../bench/results', import.meta.url));
+
+await main();
