@@ -10,6 +10,18 @@ export function renderDiagnostics(diagnostics: Diagnostics, colour = false): str
   return blocks.join('\n');
 }
 
+/** The warnings among `diagnostics`, one line each: what a command that succeeds has to add. */
+export function renderWarningLines(diagnostics: Diagnostics, colour = false): string {
+  const paint = painter(colour);
+  return diagnostics.items
+    .filter((item) => item.severity === 'warning')
+    .map((item) => {
+      const where = item.line === undefined ? item.file : `${item.file}:${item.line}`;
+      return `${paint.yellow('warning')}: ${printable(`${where}: ${item.message}`)}\n`;
+    })
+    .join('');
+}
+
 /** `diagnostics` as the value of a JSON document. */
 export function diagnosticsJson(diagnostics: Diagnostics): object {
   return { diagnostics: diagnostics.items.map(diagnosticJson), omitted: diagnostics.omitted };
