@@ -4,7 +4,7 @@
 set -euo pipefail
 
 # command:package
-needs=(ip:iproute2 openssl:openssl gnutls-cli:gnutls-bin ping:iputils-ping nft:nftables tcpdump:tcpdump tmux:tmux promtool:prometheus)
+needs=(ip:iproute2 openssl:openssl gnutls-cli:gnutls-bin ping:iputils-ping nft:nftables tcpdump:tcpdump tmux:tmux promtool:prometheus heat-manage:python3-heat shellcheck:shellcheck cloud-init:cloud-init)
 
 missing=()
 for need in "${needs[@]}"; do
