@@ -3,6 +3,7 @@ import type { Enclosure } from './enclosure.ts';
 import { farSite, type Rig, type Site } from './rig.ts';
 import type { TransferAmount, TransferReport } from './tcp-transfer.ts';
 import { startTool, type Tool } from './tools.ts';
+import type { PingTask } from './traffic.ts';
 import type { FlowReport } from './udp-flow.ts';
 
 /** Which Internet Protocol the inner packets speak. */
@@ -111,44 +112,38 @@ export function lostOf(result: FlowResult): number {
   return result.fromBerlin.lost + result.fromParis.lost;
 }
 
-/** Pings `address` from `netns`. Answers that do not come are simply missing from the report. */
+/** Pings `address` from `netns`, never fragmented. Answers that do not come are simply missing from the report. */
 export async function ping(
   enclosure: Enclosure,
   netns: string,
   address: string,
-  options: {
-    readonly count?: number;
-    readonly intervalMs?: number;
-    readonly payload?: number;
-    readonly waitMs?: number;
-  } = {},
+  options: Partial<Omit<PingTask, 'address' | 'untilAnswered'>> = {},
 ): Promise<PingReport> {
   const { count = 1, intervalMs = 200, payload = 56, waitMs = 1000 } = options;
-  const argv = ['ping', '-n', '-c', String(count), '-i', String(intervalMs / 1000), '-s', String(payload)];
-  const done = await enclosure.run([...argv, '-M', 'do', '-W', String(waitMs / 1000), address], {
-    netns,
-    failureOk: true,
-    timeoutMs: count * intervalMs + waitMs + 10_000,
-    env: { LC_ALL: 'C' },
-  });
-  const rttMs = [...done.stdout.matchAll(/time=([\d.]+) ms/g)].map(([, time]) => Number(time));
-  return { sent: count, received: rttMs.length, rttMs };
+  return await pinged(enclosure, netns, { address, count, intervalMs, payload, waitMs, untilAnswered: false });
 }
 
-/** Pings until an answer comes; yields its round trip, or undefined after `withinMs`. */
+/** Pings until an answer comes; yields its round trip, or undefined after about `withinMs`. */
 export async function firstPing(
   enclosure: Enclosure,
   netns: string,
   address: string,
   withinMs: number,
 ): Promise<number | undefined> {
-  const until = performance.now() + withinMs;
-  while (performance.now() < until) {
-    const { rttMs } = await ping(enclosure, netns, address, { waitMs: 200 });
-    if (rttMs[0] !== undefined) return rttMs[0];
-    await delay(20);
+  const waitMs = 50;
+  const count = Math.ceil(withinMs / waitMs);
+  const task = { address, count, intervalMs: waitMs, waitMs, payload: 56, untilAnswered: true };
+  return (await pinged(enclosure, netns, task)).rttMs[0];
+}
+
+async function pinged(enclosure: Enclosure, netns: string, task: PingTask): Promise<PingReport> {
+  const tool = await startTool(enclosure, netns, { tool: 'ping', ...task });
+  try {
+    const { report } = await tool.heard('pinged');
+    return { sent: report.sent, received: report.rttMs.length, rttMs: report.rttMs };
+  } finally {
+    await tool.close();
   }
-  return undefined;
 }
 
 /** What `sender` sent and `receiver` saw of it. */

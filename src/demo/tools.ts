@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { DtunnelError } from '../base/errors.ts';
+import { builtProgram } from './built.ts';
 import { type Enclosure, stop } from './enclosure.ts';
 import type { Command, Task, Word } from './traffic.ts';
 
@@ -19,12 +19,17 @@ export type Heard<E extends Word['event']> = Extract<Word, { event: E }>;
 
 /** Starts a traffic tool in `netns` and waits until it is ready. */
 export async function startTool(enclosure: Enclosure, netns: string, task: Task): Promise<Tool> {
-  const child = enclosure.start([process.execPath, PROGRAM, JSON.stringify(task)], {
+  const child = enclosure.start([process.execPath, builtProgram('demo/traffic.js'), JSON.stringify(task)], {
     netns,
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const tool = new RunningTool(child, `${task.tool} in ${netns}`);
-  await tool.heard('ready');
+  try {
+    await tool.heard('ready');
+  } catch (error) {
+    await tool.close();
+    throw error;
+  }
   return tool;
 }
 
@@ -96,8 +101,3 @@ class RunningTool implements Tool {
     this.#waiting?.();
   }
 }
-
-/** The built program: beside this module once compiled, in dist/ when this module runs from its source (tests). */
-const PROGRAM = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? '../../dist/demo/traffic.js' : './traffic.js', import.meta.url),
-);

@@ -1,4 +1,8 @@
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ms } from '../base/brand.ts';
+import { parseAddress } from '../net/address.ts';
+import { type EchoReport, icmpEcho } from '../plane/host.ts';
 import type { Impairment } from './impairment.ts';
 import { Pattern } from './pattern.ts';
 import { Relay, type RelayCounts, type RelayOptions } from './relay.ts';
@@ -24,7 +28,21 @@ export type Task =
       readonly streams: number;
       readonly amount: TransferAmount;
     }
-  | ({ readonly tool: 'relay' } & RelayOptions);
+  | ({ readonly tool: 'relay' } & RelayOptions)
+  | ({ readonly tool: 'ping' } & PingTask);
+
+/** Whom to ping and how. */
+export interface PingTask {
+  readonly address: string;
+  readonly count: number;
+  readonly intervalMs: number;
+  /** To wait for an answer after the last request. */
+  readonly waitMs: number;
+  /** ICMP payload, octets. */
+  readonly payload: number;
+  /** Again and again, `count` times at most, until an answer comes. */
+  readonly untilAnswered: boolean;
+}
 
 /** What a tool says, by its `event`. */
 export type Word =
@@ -33,6 +51,7 @@ export type Word =
   | { readonly event: 'flow-report'; readonly report: FlowReport }
   | { readonly event: 'transfer-report'; readonly report: TransferReport }
   | { readonly event: 'sent' }
+  | { readonly event: 'pinged'; readonly report: EchoReport }
   | { readonly event: 'counts'; readonly counts: RelayCounts }
   | { readonly event: 'failed'; readonly message: string };
 
@@ -86,6 +105,27 @@ async function send(task: Extract<Task, { tool: 'send' }>): Promise<void> {
   say({ event: 'sent' });
 }
 
+async function ping(task: Extract<Task, { tool: 'ping' }>): Promise<void> {
+  const address = parseAddress(task.address);
+  if (address === undefined) throw new Error(`${task.address} is no address`);
+  obey(() => undefined);
+  say({ event: 'ready' });
+  const { count, payload, untilAnswered } = task;
+  const timing = { interval: ms(task.intervalMs), timeout: ms(task.waitMs), bytes: payload, dontFragment: true };
+  if (!untilAnswered) {
+    say({ event: 'pinged', report: await icmpEcho(address, { count, ...timing }) });
+    return;
+  }
+  for (let sent = 1; ; sent++) {
+    const report = await icmpEcho(address, { count: 1, ...timing });
+    if (report.rttMs.length > 0 || sent >= count) {
+      say({ event: 'pinged', report: { ...report, sent } });
+      return;
+    }
+    if (report.errno !== 0) await delay(task.waitMs); // Refused at once (no route yet): not a reason to spin.
+  }
+}
+
 async function main(task: Task): Promise<void> {
   switch (task.tool) {
     case 'flow':
@@ -96,6 +136,8 @@ async function main(task: Task): Promise<void> {
       return await receive(task);
     case 'send':
       return await send(task);
+    case 'ping':
+      return await ping(task);
   }
 }
 
