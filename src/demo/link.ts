@@ -85,17 +85,22 @@ export class Link {
     return this.#fingerprints.get(here.name) ?? '';
   }
 
+  /** The usual AllowedIPs at `here`: the other gateway's inner addresses and its LAN. */
+  allowedIps(here: Site): string {
+    const there = farSite(this.rig, here);
+    const inner = [there.inner4, there.inner6].map((one) => one.replace('/30', '/32').replace('/126', '/128'));
+    return [...inner, there.lan4, there.lan6].join(', ');
+  }
+
   async #makeKeys(here: Site): Promise<void> {
-    await this.dtunnel(here, ['keygen', here.name]);
-    const { stdout } = await this.dtunnel(here, ['fingerprint', `${FOLDER}/${here.name}.crt`]);
-    this.#fingerprints.set(here.name, stdout.trim());
+    const { stdout } = await this.dtunnel(here, ['keygen', here.name, '--json']);
+    this.#fingerprints.set(here.name, String(JSON.parse(stdout).fingerprint));
   }
 
   #config(here: Site, changes: ConfigChanges): string {
     const there = farSite(this.rig, here);
     const calls = this.#options.callers === 'both' || here.name === 'paris';
     const address = this.#options.outer === 4 ? there.public4 : `[${there.public6}]`;
-    const inner = [there.inner4, there.inner6].map((one) => one.replace('/30', '/32').replace('/126', '/128'));
     const general: Readonly<Record<string, string | undefined>> = {
       Address: `${here.inner4}, ${here.inner6}`,
       ListenPort: String(PORT),
@@ -107,7 +112,7 @@ export class Link {
       Name: there.name,
       Fingerprint: this.fingerprint(there),
       Endpoint: calls ? `${address}:${PORT}` : undefined,
-      AllowedIPs: [...inner, there.lan4, there.lan6].join(', '),
+      AllowedIPs: this.allowedIps(here),
       ...changes.peer,
     };
     return `[Interface]\n${section(general)}\n\n[Peer]\n${section(peer)}\n`;
