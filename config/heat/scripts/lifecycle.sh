@@ -19,7 +19,7 @@ action=${deploy_action:-CREATE}
 name=${tunnel_name:-site}
 drain_limit=${drain_timeout:-30}
 ready_limit=${ready_timeout:-120}
-etc=${DTUNNEL_ETC:-/etc/dtunnel}
+etc=${DTUNNEL_CONFIG_DIR:-/etc/dtunnel}
 conf=$etc/$name.conf
 
 # Seconds: for a question to a running daemon, for a change, and beyond what a command was told to wait for (the start
@@ -49,7 +49,7 @@ main() {
 
 make_key() {
   install -d -m 0755 "$etc" || { fail "cannot create $etc"; return 1; }
-  bounded "$change" dtunnel keygen "$etc/$name" --if-missing || { fail "no key: $(complaint)"; return 1; }
+  bounded "$change" dtunnel keygen "$name" --if-missing || { fail "no key: $(complaint)"; return 1; }
   bounded "$change" dtunnel fingerprint "$etc/$name.crt" || { fail "no fingerprint: $(complaint)"; return 1; }
   fingerprint=$(tail -n 1 "$said")
 }
@@ -77,7 +77,7 @@ start() {
     systemctl reset-failed "dtunnel@$name" 2> /dev/null
     bounded "$ready_limit" systemctl enable --now "dtunnel@$name"
   else
-    bounded "$ready_limit" dtunnel up "$conf" --no-wait
+    bounded "$ready_limit" dtunnel up "$name" --no-wait
   fi || { fail "tunnel does not start: $(complaint)"; return 1; }
 }
 

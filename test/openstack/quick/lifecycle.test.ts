@@ -33,7 +33,7 @@ class Instance {
       env: {
         PATH: `${join(import.meta.dirname, 'stand-in')}:${process.env['PATH']}`,
         STAND_IN: this.#root,
-        DTUNNEL_ETC: this.etc,
+        DTUNNEL_CONFIG_DIR: this.etc,
         heat_outputs_path: join(this.#outputs, 'id'),
         deploy_action: action,
         tunnel_name: 'berlin',
