@@ -1,5 +1,5 @@
 import { invariant } from '../base/invariant.ts';
-import type { ValueParser } from './value.ts';
+import type { ValueParser, ValueProblem } from './value.ts';
 
 /** What is to be known about a key apart from how its value is read: the reference, the completion, the reload plan. */
 export interface KeyInfo<Section = never> {
@@ -27,6 +27,8 @@ export interface KeyInfo<Section = never> {
 /** A key whose values are of type `T`. */
 export interface Key<T, Section = never> extends KeyInfo<Section> {
   readonly parse: ValueParser<T>;
+  /** A warning about a text that is a value all the same. */
+  readonly remark: ((text: string) => ValueProblem | undefined) | undefined;
 }
 
 /** A key with a default that depends on nothing. */
@@ -37,11 +39,20 @@ export interface DefaultedKey<T, Section = never> extends Key<T, Section> {
 
 /** What has to be said about a key; the rest has defaults. */
 export type KeySpec<T, Section> = Pick<Key<T, Section>, 'name' | 'type' | 'help' | 'parse' | 'texts'> &
-  Partial<Pick<Key<T, Section>, 'kind' | 'default' | 'required' | 'hot' | 'note' | 'secret'>>;
+  Partial<Pick<Key<T, Section>, 'kind' | 'default' | 'required' | 'hot' | 'note' | 'secret' | 'remark'>>;
 
 /** Makes a key: a hot, optional, public scalar unless told otherwise. */
 export function key<T, Section>(spec: KeySpec<T, Section>): Key<T, Section> {
-  return { kind: 'scalar', default: '', required: false, hot: true, note: '', secret: false, ...spec };
+  return {
+    kind: 'scalar',
+    default: '',
+    required: false,
+    hot: true,
+    note: '',
+    secret: false,
+    remark: undefined,
+    ...spec,
+  };
 }
 
 /** Makes a key with a default, which is read by the key's own parser: the reference cannot differ from the behaviour. */

@@ -8,7 +8,7 @@ import { type DefaultedKey, type Key, type KeyInfo, type KeySpec, defaulted, key
 import type { PeerSettings } from './settings.ts';
 import { duration, durationText, parseRate, rateText } from './units.ts';
 import { choice, either, integer, parseSwitch, word } from './value.ts';
-import { parseBlock, parseEndpoint, parsePeerName } from './values.ts';
+import { parseBlock, parseEndpoint, parsePeerName, remarkHostBits } from './values.ts';
 
 type Setting<T> = KeySpec<T, PeerSettings>;
 const optional = <T>(spec: Setting<T>): Key<T, PeerSettings> => key(spec);
@@ -53,6 +53,7 @@ export const PEER = {
     required: true,
     help: 'networks behind the peer: packets to them are sent to it, and it may send from them',
     parse: parseBlock,
+    remark: remarkHostBits,
     texts: (p) => p.allowedIps.map(prefixText),
   }),
   priority: preset({

@@ -117,14 +117,18 @@ export class SectionReader {
 
   #parse<T>(key: Key<T, never>, text: ValueText): Located<T> | undefined {
     const parsed = key.parse(text.text);
-    if (parsed.ok) return { value: parsed.value, at: text.span };
-    const { code, message, at, length, label, help } = parsed.error;
-    this.#report.error(code, text.span, message, {
-      help,
-      label: label ?? `not a value of ${key.name}`,
-      caret: at === undefined ? text.span : partOf(text, at, length),
-    });
-    return undefined;
+    const wrong = parsed.ok ? key.remark?.(text.text) : parsed.error;
+    if (wrong !== undefined) {
+      const { code, message, at, length, label, help } = wrong;
+      const remarks = {
+        help,
+        label: label ?? `not a value of ${key.name}`,
+        caret: at === undefined ? text.span : partOf(text, at, length),
+      };
+      if (parsed.ok) this.#report.warning(code, text.span, message, remarks);
+      else this.#report.error(code, text.span, message, remarks);
+    }
+    return parsed.ok ? { value: parsed.value, at: text.span } : undefined;
   }
 
   #absent(key: KeyInfo): undefined {

@@ -3,7 +3,7 @@ import { type Result, err, ok } from '../base/result.ts';
 import type { AeadName } from '../crypto/aead.ts';
 import { type Address, family, parseAddress } from '../net/address.ts';
 import { type HostPort, parseHostPort } from '../net/endpoint.ts';
-import { type InterfaceAddress, type Prefix, parseInterfaceAddress, parsePrefix } from '../net/prefix.ts';
+import { type InterfaceAddress, type Prefix, parseInterfaceAddress, parsePrefix, prefixText } from '../net/prefix.ts';
 import type { MetricsListener } from './settings.ts';
 import { type ValueParser, type ValueProblem, integer, problem, quoted } from './value.ts';
 
@@ -65,6 +65,17 @@ export const parseBlock: ValueParser<Prefix> = (text) => {
   const parsed = parsePrefix(text);
   return parsed === undefined ? err(notAddress(text, 'an address block', '10.1.0.0/16 or fd01::/48')) : ok(parsed);
 };
+
+/** A warning when `text` is a block with bits behind its length: the whole block is meant, which may be a surprise. */
+export function remarkHostBits(text: string): ValueProblem | undefined {
+  const written = parseInterfaceAddress(text);
+  const meant = parsePrefix(text);
+  if (written === undefined || meant === undefined || written.address === meant.address) return undefined;
+  return problem('C104', `${quoted(text)} has host bits: it stands for ${prefixText(meant)}`, {
+    label: 'the whole block is meant',
+    help: `write ${prefixText(meant)}, or ${written.address} for the one host`,
+  });
+}
 
 /** A local address to bind. */
 export const parseLocalAddress: ValueParser<Address> = (text) => {

@@ -1,6 +1,5 @@
 import { DtunnelError, EXIT } from '../../base/errors.ts';
 import { convertWireguard } from '../../config/from-wireguard.ts';
-import { renderDiagnostics } from '../diagnostics.ts';
 import { type Io, json } from '../io.ts';
 import { configDirectory } from '../resolve-file.ts';
 
@@ -14,16 +13,13 @@ export interface ConvertArgs {
 export async function run(args: ConvertArgs, io: Io): Promise<number> {
   const octets = io.files.read(args.file);
   if (!octets.ok) throw new DtunnelError('C001', `cannot read ${args.file}: ${octets.error}`);
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(octets.value);
-  const { text: converted, todo, diagnostics } = convertWireguard(args.file, text, configDirectory(io.env));
-  if (diagnostics.items.length > 0) {
-    io.err(`${renderDiagnostics(diagnostics, io.colour.err)}\n${args.file}: not converted\n`);
-    return EXIT.config;
+  const text = new TextDecoder('utf-8').decode(octets.value);
+  const { text: converted, todo } = convertWireguard(args.file, text, configDirectory(io.env));
+  if (args.json) {
+    io.out(json({ schema: 'dtunnel.convert/1', text: converted, todo }));
+    return EXIT.ok;
   }
-  if (args.json) io.out(json({ schema: 'dtunnel.convert/1', text: converted, todo }));
-  else {
-    io.out(converted);
-    io.err(`left to do:\n${todo.map((line, i) => `  ${i + 1}. ${line}\n`).join('')}`);
-  }
+  io.out(converted);
+  io.err(`left to do:\n${todo.map((line, i) => `  ${i + 1}. ${line}\n`).join('')}`);
   return EXIT.ok;
 }
