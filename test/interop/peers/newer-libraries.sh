@@ -7,8 +7,14 @@ here="$(cd "$(dirname "$0")" && pwd)"
 dir="${1:-$here/../../../.cache/interop-newer}"
 lib="$dir/usr/lib/x86_64-linux-gnu"
 [ -f "$lib/libmbedtls.a" ] && [ -f "$lib/libwolfssl.a" ] && exit 0
-command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { echo "no apt-get: newer libraries cannot be had"; exit 3; }
-[ "$(dpkg --print-architecture)" = amd64 ] || { echo "newer libraries are only linked on amd64"; exit 3; }
+give_up() { echo "newer Mbed TLS and wolfSSL cannot be had: $1"; exit 3; }
+command -v apt-get >/dev/null || give_up "no apt-get"
+[ "$(dpkg --print-architecture)" = amd64 ] || give_up "only amd64 is provided for"
+# The mirror that this machine uses for its own release.
+# shellcheck disable=SC2016 # apt's own variables
+mirror="$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian Debian //p' | head -1)"
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+if [ -z "$mirror" ] || [ ! -f "$keyring" ]; then give_up "no Debian mirror is configured"; fi
 
 state="$(mktemp -d)"
 trap 'rm -rf "$state"' EXIT
@@ -20,11 +26,11 @@ fetch() {
   local options=(-o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o Dir::State::lists="$state/lists" -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache"
     -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o APT::Sandbox::User=root)
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $1 main" >"$state/sources.list"
+  echo "deb [signed-by=$keyring] $mirror $1 main" >"$state/sources.list"
   (cd "$state" && timeout 120 apt-get "${options[@]}" -qq update && timeout 120 apt-get "${options[@]}" -qq download "$2") \
     >"$state/log" 2>&1 && dpkg-deb -x "$state/$2"_*.deb "$dir"
 }
 
 for need in trixie:libmbedtls-dev sid:libwolfssl-dev; do
-  fetch "${need%%:*}" "${need##*:}" || { echo "${need##*:} of Debian ${need%%:*} cannot be had: $(tail -1 "$state/log")"; exit 3; }
+  fetch "${need%%:*}" "${need##*:}" || give_up "${need##*:} of ${need%%:*}: $(tail -1 "$state/log")"
 done
