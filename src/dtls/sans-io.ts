@@ -29,18 +29,15 @@ export interface SansIo {
 
 /** What a listener says to a datagram that belongs to no association (RFC 6347 §4.2.1). */
 export type FrontDoorVerdict =
-  /** Send this HelloVerifyRequest; nothing was remembered. */
-  | { readonly kind: 'challenge'; readonly reply: Uint8Array }
+  /**
+   * Send this HelloVerifyRequest; nothing was remembered. `cookie` says what the hello brought: none, one whose secret is
+   * gone, or a wrong one. All three are asked again (RFC 6347 §4.2.1).
+   */
+  | { readonly kind: 'challenge'; readonly reply: Uint8Array; readonly cookie: 'absent' | 'stale' | 'invalid' }
   /** The cookie proves the address: make a server connection from `hello` (the datagram, copied). */
   | { readonly kind: 'accept'; readonly hello: Uint8Array }
   /** Ignore it. */
   | { readonly kind: 'drop'; readonly reason: FrontDoorDrop };
 
 /** Why a first datagram was ignored. */
-export type FrontDoorDrop =
-  | 'not_client_hello'
-  | 'malformed'
-  | 'fragmented'
-  | 'version'
-  | 'cookie_invalid'
-  | 'cookie_stale';
+export type FrontDoorDrop = 'not_client_hello' | 'malformed' | 'fragmented' | 'version';

@@ -1,0 +1,76 @@
+import type { Role } from '../effects.ts';
+import { parseMessage } from '../messages/message.ts';
+import type { HandshakeType } from '../messages/types.ts';
+import { type ClientState, isSameChallenge, startClient, stepClient } from './client.ts';
+import type { HandshakeConfig } from './config.ts';
+import { CLIENT_EXPECTS, SERVER_EXPECTS } from './expects.ts';
+import type { WholeMessage } from './reassembly.ts';
+import { type ServerState, stepServer } from './server.ts';
+import { type Abort, type Advance, abort } from './step.ts';
+
+/** What a step asks for; the state itself stays inside the machine. */
+export type Outcome = Omit<Advance<unknown>, 'next'> | Abort;
+
+/** The handshake of either role: holds the state, lets in what EXPECTS lists, and steps. */
+export class Machine {
+  readonly #config: HandshakeConfig;
+  #state: { readonly role: 'client'; state: ClientState | undefined } | { readonly role: 'server'; state: ServerState };
+
+  constructor(role: Role, config: HandshakeConfig) {
+    this.#config = config;
+    this.#state = role === 'client' ? { role, state: undefined } : { role, state: { at: 'expect-client-hello' } };
+  }
+
+  /** Name of the state; `idle` before a client has started. */
+  get at(): ClientState['at'] | ServerState['at'] | 'idle' {
+    return this.#state.state?.at ?? 'idle';
+  }
+
+  /** The messages that would be accepted now. */
+  get expects(): readonly HandshakeType[] {
+    const machine = this.#state;
+    if (machine.role === 'server') return SERVER_EXPECTS[machine.state.at];
+    return machine.state === undefined ? [] : CLIENT_EXPECTS[machine.state.at];
+  }
+
+  /** A client's first step. */
+  start(): Outcome {
+    const step = startClient(this.#config);
+    if (step.kind === 'advance') this.#state = { role: 'client', state: step.next };
+    return step;
+  }
+
+  /** What the next message in order leads to. */
+  step(message: WholeMessage): Outcome {
+    const expected = this.expects;
+    if (!expected.includes(message.type)) {
+      return abort('unexpected_message', { seen: message.type, expected: expected.join(' or ') || 'nothing' });
+    }
+    const parsed = parseMessage(message.type, message.body);
+    if (parsed === undefined) {
+      return abort('malformed', { seen: `a ${message.type} that does not parse` });
+    }
+    const machine = this.#state;
+    if (machine.role === 'server') {
+      const step = stepServer(machine.state, parsed, message.raw, message.sequence, this.#config);
+      if (step.kind === 'advance') machine.state = step.next;
+      return step;
+    }
+    if (machine.state === undefined) return abort('unexpected_message', { seen: message.type });
+    const step = stepClient(machine.state, parsed, message.raw, this.#config);
+    if (step.kind === 'advance') machine.state = step.next;
+    return step;
+  }
+
+  /**
+   * Whether a challenge that came under a number already used is a new one. Servers number HelloVerifyRequest as they
+   * like, most always 0, since they remember nothing (RFC 6347 §4.2.1); a second one, after their secret has changed,
+   * then looks like a repetition.
+   */
+  isNewChallenge(message: WholeMessage): boolean {
+    const { role, state } = this.#state;
+    if (role !== 'client' || state?.at !== 'hello-sent') return false;
+    const challenge = parseMessage('hello_verify_request', message.body);
+    return challenge?.type === 'hello_verify_request' && !isSameChallenge(state, challenge.cookie);
+  }
+}
