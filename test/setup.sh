@@ -4,7 +4,7 @@
 set -euo pipefail
 
 # command:package
-needs=(ip:iproute2 openssl:openssl gnutls-cli:gnutls-bin ping:iputils-ping nft:nftables tcpdump:tcpdump tmux:tmux promtool:prometheus heat-manage:python3-heat shellcheck:shellcheck cloud-init:cloud-init)
+needs=(ip:iproute2 openssl:openssl gnutls-cli:gnutls-bin ping:iputils-ping nft:nftables tcpdump:tcpdump tmux:tmux promtool:prometheus heat-manage:python3-heat shellcheck:shellcheck cloud-init:cloud-init os-apply-config:python3-os-apply-config)
 # header below /usr/include:package, for the foreign ends of test/interop
 headers=(openssl/ssl.h:libssl-dev gnutls/dtls.h:libgnutls28-dev mbedtls/ssl.h:libmbedtls-dev wolfssl/ssl.h:libwolfssl-dev botan-2/botan/tls_client.h:libbotan-2-dev)
 
