@@ -4,6 +4,7 @@ import type { Identity } from '../crypto/identity.ts';
 import type { CryptoSource } from '../dtls/options.ts';
 import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
+import type { Engines } from './context.ts';
 import type { PeerSnapshot, TunnelEffect } from './effects.ts';
 
 /** What the tunnel may ask about an installed session; answered by the data plane (`Plane.session`). */
@@ -23,6 +24,8 @@ export interface TunnelOptions {
   readonly crypto: CryptoSource;
   /** Reads counters of an installed session; undefined when the slot is not installed. */
   readonly session: (slot: SessionSlot) => SessionReadings | undefined;
+  /** Makes DTLS engines. Default: ours. */
+  readonly engines?: Engines;
   /** Wall clock in epoch seconds, only to judge certificate dates. */
   readonly wallClock: () => number;
 }
@@ -50,6 +53,8 @@ export interface TunnelFace {
   reload(settings: Settings, identity: Identity, now: Instant): void;
   /** Fresh handshake beside the current one: with one peer, or all. False: no such peer. */
   rekey(peer: string | undefined, now: Instant): boolean;
+  /** Probes `peer` now instead of when it is due; answered or lost, a `probe` event follows. False: nobody to ask. */
+  probe?(peer: string, now: Instant): boolean;
   /** No new handshakes; tell peers to fail over; `finished` when idle or after `timeout`. */
   drain(timeout: Duration, now: Instant): void;
   /** close_notify to everybody, retire all; then `finished`. */

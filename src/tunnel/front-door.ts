@@ -1,0 +1,353 @@
+import type { Instant, PathMtu, SessionSlot } from '../base/brand.ts';
+import type { CloseReason, Established } from '../dtls/effects.ts';
+import { type Address, addressBytes, family } from '../net/address.ts';
+import type { Path } from '../net/endpoint.ts';
+import { equalBytes, toHex } from '../wire/bytes.ts';
+import { Reader } from '../wire/reader.ts';
+import { Association, type AssociationOwner } from './association.ts';
+import type { Context, Doorkeeper } from './context.ts';
+import type { HandshakeTrigger } from './effects.ts';
+import {
+  CALLBACK_BURST,
+  CALLBACK_RATE,
+  CALLBACK_SOURCE_INTERVAL,
+  CALL_TIMER_UNKNOWN,
+  CONNECTION_ID_LENGTH,
+  HALF_OPEN_AUTO,
+  HALF_OPEN_BYTES,
+  HALF_OPEN_STRANGERS,
+  HALF_OPEN_TIMEOUT,
+  MAX_SOURCES,
+  PATH_MTU_BASE,
+  SOURCE_HANDSHAKE_BURST,
+  SOURCE_HANDSHAKE_RATE,
+  STRANGER_HANDSHAKE_BURST,
+  STRANGER_HANDSHAKE_RATE,
+} from './limits.ts';
+import type { PeerTable } from './peer-table.ts';
+import type { Scheduled } from './schedule.ts';
+import { Schedule } from './schedule.ts';
+import { slotOf } from './slots.ts';
+import { KeyedBuckets, TokenBucket } from './token-bucket.ts';
+
+/**
+ * Where datagrams end up that no installed session claims: handshakes, and protected records of sessions we do not
+ * have. Handshakes that others begin belong to nobody until the certificate names the peer; they are kept here, bounded
+ * in number and octets, and nothing is remembered or computed for an address before its cookie came back.
+ */
+export class FrontDoor implements AssociationOwner {
+  readonly #context: Context;
+  readonly #table: PeerTable;
+  readonly #doorkeeper: Doorkeeper;
+  readonly #halfOpen = new Map<Association, HalfOpen>();
+  readonly #schedule = new Schedule<HalfOpen>();
+  readonly #sources = new KeyedBuckets(SOURCE_HANDSHAKE_RATE, SOURCE_HANDSHAKE_BURST, MAX_SOURCES);
+  readonly #strangers = new TokenBucket(STRANGER_HANDSHAKE_RATE, STRANGER_HANDSHAKE_BURST);
+  readonly #callbackSources = new KeyedBuckets(1000 / CALLBACK_SOURCE_INTERVAL, 1, MAX_SOURCES);
+  readonly #callbacks = new TokenBucket(CALLBACK_RATE, CALLBACK_BURST);
+
+  constructor(context: Context, table: PeerTable) {
+    this.#context = context;
+    this.#table = table;
+    this.#doorkeeper = context.engines.listener(context.crypto);
+  }
+
+  /** Handshakes that belong to nobody yet. */
+  get size(): number {
+    return this.#halfOpen.size;
+  }
+
+  get deadline(): Instant | undefined {
+    return this.#schedule.deadline;
+  }
+
+  tick(now: Instant): void {
+    for (let due = this.#schedule.takeDue(now); due !== undefined; due = this.#schedule.takeDue(now)) {
+      due.association.tick(now);
+      this.#reschedule(due);
+    }
+  }
+
+  /** A datagram that no installed session claimed. */
+  receive(path: Path, datagram: Uint8Array, now: Instant): void {
+    const r = new Reader(datagram);
+    const type = r.uint(1);
+    r.uint(2);
+    const epoch = r.uint(2);
+    r.uint(6);
+    if (!r.ok) return;
+    if (type === WITH_CONNECTION_ID) this.#withConnectionId(r.view(CONNECTION_ID_LENGTH), path, datagram, now);
+    else if (epoch > 0) this.#protected(path, datagram, now);
+    else this.#plaintext(type, path, datagram, now);
+  }
+
+  /** Ends all that is half open. */
+  close(now: Instant): void {
+    for (const association of [...this.#halfOpen.keys()]) {
+      association.abandon(now);
+      this.#forget(association);
+    }
+  }
+
+  // --- AssociationOwner ------------------------------------------------------------------------------------------
+
+  established(association: Association, session: Established, now: Instant): void {
+    this.#forget(association);
+    const peer = association.peer === undefined ? undefined : this.#table.byId(association.peer);
+    if (peer === undefined) {
+      association.close('aborted', now);
+      return;
+    }
+    association.transfer(peer);
+    peer.established(association, session, now);
+  }
+
+  data(): void {
+    // A record before the keys, of a handshake that is not complete: there is nobody to hand it to.
+  }
+
+  closed(association: Association, reason: CloseReason, _now: Instant): void {
+    this.#forget(association);
+    const { fingerprint, role, path, trigger } = association;
+    const peer = fingerprint === undefined ? undefined : this.#table.byFingerprint(fingerprint)?.name;
+    this.#context.event({
+      kind: 'handshake-failed',
+      peer,
+      role,
+      path,
+      reason,
+      trigger,
+      isRekey: false,
+      retryIn: undefined,
+    });
+  }
+
+  // --- Sorting ---------------------------------------------------------------------------------------------------
+
+  #withConnectionId(id: Uint8Array, path: Path, datagram: Uint8Array, now: Instant): void {
+    const slot: SessionSlot | undefined = slotOf(id);
+    const association = slot === undefined ? undefined : this.#context.registry.at(slot);
+    if (association !== undefined && equalBytes(association.lease.connectionId, id)) {
+      // Installed: the record came just before its keys did. There is no way back down; the far end sends again.
+      if (!association.installed) this.#deliver(association, datagram, now);
+      return;
+    }
+    if (!this.#context.slots.isLate(id, now)) this.#unknownSession(path, datagram.length, now);
+  }
+
+  #protected(path: Path, datagram: Uint8Array, now: Instant): void {
+    const here = this.#context.registry.along(path);
+    const handshaking = here.filter((association) => !association.installed);
+    for (const association of handshaking) this.#deliver(association, datagram, now);
+    if (here.length === 0) this.#unknownSession(path, datagram.length, now);
+  }
+
+  #plaintext(type: number, path: Path, datagram: Uint8Array, now: Instant): void {
+    const message = type === HANDSHAKE ? new Reader(datagram.subarray(RECORD_HEADER)).uint(1) : undefined;
+    if (message === CLIENT_HELLO) {
+      this.#hello(path, datagram, now);
+      return;
+    }
+    const here = this.#context.registry.along(path);
+    const handshaking = here.findLast(
+      (association) => !association.installed && (association.role === 'client' || !fromServer(message)),
+    );
+    // A client that has not seen our last flight repeats its own: only an established server can answer that.
+    const established =
+      type === ALERT || fromServer(message)
+        ? undefined
+        : here.findLast((association) => association.installed && association.role === 'server');
+    const owner = handshaking ?? established;
+    if (owner !== undefined) this.#deliver(owner, datagram, now);
+  }
+
+  #hello(path: Path, datagram: Uint8Array, now: Instant): void {
+    const random = helloRandom(datagram);
+    const again = this.#context.registry
+      .along(path)
+      .find((association) => random !== undefined && this.#halfOpen.get(association)?.random === random);
+    if (again !== undefined) {
+      this.#deliver(again, datagram, now);
+      return;
+    }
+    const known = this.#table.at(path.remote.address).length > 0;
+    if (this.#context.draining || (!known && this.#context.settings.interface.unknown === 'drop')) {
+      this.#ignore(path, this.#context.draining ? 'draining' : 'unknown');
+      return;
+    }
+    const verdict = this.#doorkeeper.receive(datagram, path, now);
+    switch (verdict.kind) {
+      case 'challenge':
+        if (verdict.cookie !== 'absent') this.#context.event({ kind: 'cookie', result: verdict.cookie });
+        this.#context.event({ kind: 'cookie', result: 'challenged' });
+        this.#context.emit({ kind: 'send', path, datagram: verdict.reply });
+        break;
+      case 'accept':
+        this.#context.event({ kind: 'cookie', result: 'valid' });
+        this.#accept(path, verdict.hello, random ?? '', known, now);
+        break;
+      case 'drop':
+        this.#ignore(path, verdict.reason);
+        break;
+    }
+  }
+
+  #accept(path: Path, hello: Uint8Array, random: string, known: boolean, now: Instant): void {
+    if (this.#ourCallGoesFirst(path, now)) {
+      this.#ignore(path, 'simultaneous');
+      return;
+    }
+    const { maxHandshakes } = this.#context.settings.interface;
+    const limit = maxHandshakes === 'auto' ? HALF_OPEN_AUTO : maxHandshakes;
+    const room = this.#halfOpen.size < (known ? limit : Math.max(1, Math.floor(limit * HALF_OPEN_STRANGERS)));
+    if (!room || !this.#sources.take(sourceOf(path.remote.address), now) || (!known && !this.#strangers.take(now))) {
+      this.#ignore(path, room ? 'rate' : 'full');
+      return;
+    }
+    this.#dropOlder(path, now);
+    this.#open('server', path, 'peer', { hello, random }, now);
+  }
+
+  /**
+   * Both ends call each other along the same path. One handshake is enough, and their datagrams could not be told
+   * apart; ours stays when it got an answer and our fingerprint is the smaller one. The far end judges alike.
+   */
+  #ourCallGoesFirst(path: Path, now: Instant): boolean {
+    const ours = this.#context.registry.along(path).filter((a) => a.role === 'client' && !a.installed);
+    for (const call of ours) {
+      const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
+      const theirs = peer?.settings.fingerprints[0];
+      if (call.received > 0 && theirs !== undefined && this.#context.identity.fingerprint < theirs) return true;
+    }
+    for (const call of ours) {
+      call.abandon(now);
+      this.#forget(call);
+      const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
+      if (peer !== undefined) this.#context.touch(peer);
+    }
+    return false;
+  }
+
+  /** At most two handshakes of one far end: the one under way, and one of a client that started again. */
+  #dropOlder(path: Path, now: Instant): void {
+    const open = this.#context.registry.along(path).filter((a) => this.#halfOpen.has(a));
+    for (const association of open.slice(0, Math.max(0, open.length - 1))) {
+      association.abandon(now);
+      this.#forget(association);
+    }
+  }
+
+  /**
+   * Records under keys we do not have, from somebody who believes we do: we have restarted. Whoever has an endpoint at
+   * that address is called; otherwise the sender itself is, since it may be a peer that cannot be configured with one.
+   * Only a configured certificate completes such a call, and its first datagram is no larger than the record.
+   */
+  #unknownSession(path: Path, size: number, now: Instant): void {
+    this.#context.event({ kind: 'unattributed', reason: 'unknown_session' });
+    if (this.#context.draining || !this.#table.someUnreachable) return;
+    const peers = this.#table.at(path.remote.address);
+    for (const peer of peers) {
+      if (peer.reachable) continue;
+      peer.lostState(now);
+      this.#context.touch(peer);
+      if (peer.legs.length > 0) return;
+    }
+    const busy = this.#context.registry.along(path).some((association) => !association.installed);
+    if (busy || !this.#callbackSources.take(sourceOf(path.remote.address), now) || !this.#callbacks.take(now)) return;
+    this.#open('client', path, 'unknown-session', { unproven: size }, now);
+  }
+
+  #open(
+    role: 'client' | 'server',
+    path: Path,
+    trigger: HandshakeTrigger,
+    from: { readonly hello?: Uint8Array; readonly random?: string; readonly unproven?: number },
+    now: Instant,
+  ): void {
+    const lease = this.#context.slots.take(now);
+    if (lease === undefined) return;
+    const association = new Association(
+      this.#context,
+      lease,
+      {
+        role,
+        path,
+        trigger,
+        authorize: (fingerprint) => this.#context.identify(fingerprint),
+        expected: 'the certificate of a configured and enabled peer',
+        handshakeTimeout: HALF_OPEN_TIMEOUT,
+        initialTimeout: CALL_TIMER_UNKNOWN,
+        pathMtu: PATH_MTU_BASE as PathMtu,
+        ...(from.hello === undefined ? {} : { hello: from.hello }),
+        ...(from.unproven === undefined ? {} : { unproven: from.unproven }),
+      },
+      this,
+      now,
+    );
+    const entry: HalfOpen = { association, random: from.random ?? '', heapIndex: -1, due: undefined };
+    this.#halfOpen.set(association, entry);
+    this.#context.event({ kind: 'handshake-started', peer: undefined, role, path, trigger });
+    association.start(now);
+    this.#reschedule(entry);
+  }
+
+  #deliver(association: Association, datagram: Uint8Array, now: Instant): void {
+    association.receive(datagram, now);
+    const entry = this.#halfOpen.get(association);
+    if (entry === undefined) {
+      const peer = association.peer === undefined ? undefined : this.#table.byId(association.peer);
+      if (peer !== undefined) this.#context.touch(peer);
+      return;
+    }
+    if (association.received > HALF_OPEN_BYTES) association.close('too_large', now);
+    this.#reschedule(entry);
+  }
+
+  #reschedule(entry: HalfOpen): void {
+    const open = this.#halfOpen.has(entry.association);
+    this.#schedule.set(entry, open ? entry.association.deadline : undefined);
+  }
+
+  #forget(association: Association): void {
+    const entry = this.#halfOpen.get(association);
+    if (entry === undefined) return;
+    this.#halfOpen.delete(association);
+    this.#schedule.set(entry, undefined);
+  }
+
+  #ignore(path: Path, reason: string): void {
+    this.#context.event({ kind: 'handshake-ignored', path, reason });
+  }
+}
+
+/** A handshake without a peer. */
+interface HalfOpen extends Scheduled {
+  readonly association: Association;
+  /** Random of the accepted hello: a repetition of it belongs to the same handshake. */
+  readonly random: string;
+}
+
+/** Whether only servers send this handshake message (RFC 5246 §7.4, RFC 6347 §4.3.2). */
+function fromServer(message: number | undefined): boolean {
+  return message !== undefined && [0, 2, 3, 12, 13, 14].includes(message);
+}
+
+/** The random in an unfragmented ClientHello (RFC 6347 §4.2.1): two datagrams with the same one are the same hello. */
+function helloRandom(datagram: Uint8Array): string | undefined {
+  const r = new Reader(datagram.subarray(RECORD_HEADER + HANDSHAKE_HEADER));
+  r.uint(2);
+  const random = r.view(32);
+  return r.ok ? toHex(random) : undefined;
+}
+
+/** What shares a rate limit: an IPv4 address, or an IPv6 /64, which one host may own. */
+function sourceOf(address: Address): string {
+  return family(address) === 4 ? address : toHex(addressBytes(address).subarray(0, 8));
+}
+
+const ALERT = 21;
+const HANDSHAKE = 22;
+const WITH_CONNECTION_ID = 25;
+const CLIENT_HELLO = 1;
+const RECORD_HEADER = 13;
+const HANDSHAKE_HEADER = 12;

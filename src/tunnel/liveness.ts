@@ -1,0 +1,177 @@
+import { type Duration, type Instant, between, later, ms } from '../base/brand.ts';
+import {
+  CHECK_BUSY_MAX,
+  CHECK_BUSY_MIN,
+  CHECK_IDLE_MAX,
+  MEASURE_INTERVAL,
+  PROBE_DOWN,
+  PROBE_FAST_MAX,
+  PROBE_FAST_MIN,
+  STANDBY_INTERVAL,
+} from './limits.ts';
+
+/**
+ * How an association answers. Silence counts from the first thing sent that should have been answered and was not: an
+ * idle association is not silent, it is not being asked.
+ *
+ * `troubled`: long enough without an answer to call beside it · `suspect`: to use another that answers · `dead`: down.
+ */
+export type Health = 'alive' | 'troubled' | 'suspect' | 'dead';
+
+/** What liveness remembers between checks. */
+export interface LivenessState {
+  /** When the first thing was sent that is still unanswered. */
+  readonly askedAt: Instant | undefined;
+  /** Probes sent since then. */
+  readonly unanswered: number;
+  readonly lastProbe: Instant;
+  readonly lastCheck: Instant;
+  /** When the next check was due: a check that comes much later shows that this process, not the peer, was away. */
+  readonly plannedCheck: Instant;
+}
+
+/** What is known at a check. */
+export interface LivenessInput {
+  readonly now: Instant;
+  /** When the latest authenticated record came. */
+  readonly lastReceive: Instant;
+  /** Inner packets were sent since the last check. */
+  readonly sent: boolean;
+  /** What the association is for: our traffic, a warm standby, or nothing of ours. */
+  readonly purpose: 'current' | 'standby' | 'unused';
+  /** The far end answers probes (ALPN dtunnel/1). */
+  readonly answersProbes: boolean;
+  /** Longest idle time without a probe; undefined: none is sent when idle. */
+  readonly keepalive: Duration | undefined;
+  readonly deadAfter: Duration;
+  /** When an answer is overdue on this path. */
+  readonly timeout: Duration;
+  /** Share of probes lost lately, 0 … 1: the more, the more are sent before judging. */
+  readonly loss: number;
+}
+
+/** What to do after a check. */
+export interface LivenessDecision {
+  readonly state: LivenessState;
+  /** `padded`: large enough for a restarted end to answer with a hello. */
+  readonly probe: 'none' | 'small' | 'padded';
+  readonly health: Health;
+  readonly nextCheck: Instant;
+}
+
+/** The state of an association established at `now`. */
+export function newLiveness(now: Instant): LivenessState {
+  return { askedAt: undefined, unanswered: 0, lastProbe: now, lastCheck: now, plannedCheck: now };
+}
+
+/** The state with a question pending since `now`: the next check probes at once. */
+export function askAtOnce(state: LivenessState, now: Instant): LivenessState {
+  return { ...state, askedAt: state.askedAt ?? now, lastProbe: NEVER, plannedCheck: now };
+}
+
+/** Judges an association and says whether to probe it. */
+export function decideLiveness(before: LivenessState, input: LivenessInput): LivenessDecision {
+  const { now } = input;
+  const deadAfter = ms(Math.max(input.deadAfter, 3 * input.timeout));
+  const askedAt = stillAsked(before, input);
+  const unanswered = askedAt === undefined ? 0 : before.unanswered;
+  const silence = askedAt === undefined ? ms(0) : between(askedAt, now);
+  const health = judge(silence, unanswered, deadAfter, input);
+
+  const due = probeDue({ ...before, askedAt, unanswered }, input, silence, deadAfter);
+  const probing = due !== undefined && due <= now;
+  const state: LivenessState = {
+    askedAt: probing ? (askedAt ?? now) : askedAt,
+    unanswered: probing ? unanswered + 1 : unanswered,
+    lastProbe: probing ? now : before.lastProbe,
+    lastCheck: now,
+    plannedCheck: now,
+  };
+  const nextCheck = nextCheckAfter(state, input, deadAfter);
+  return {
+    state: { ...state, plannedCheck: nextCheck },
+    probe: probing ? (unanswered > 0 ? 'padded' : 'small') : 'none',
+    health,
+    nextCheck,
+  };
+}
+
+/** Since when an answer is missing. */
+function stillAsked(before: LivenessState, input: LivenessInput): Instant | undefined {
+  const { now, lastReceive } = input;
+  const pending = before.askedAt !== undefined && lastReceive < before.askedAt ? before.askedAt : undefined;
+  if (pending !== undefined) {
+    // This process was stopped or the machine suspended: the silence of that time says nothing about the peer.
+    return between(before.plannedCheck, now) > STALL ? now : pending;
+  }
+  // Something was sent after the previous check and nothing has come since that check: it was sent then at the earliest.
+  if (input.sent && lastReceive < before.lastCheck) return before.lastCheck;
+  return undefined;
+}
+
+function judge(silence: Duration, unanswered: number, deadAfter: Duration, input: LivenessInput): Health {
+  if (input.purpose === 'unused') {
+    return between(input.lastReceive, input.now) <= 3 * STANDBY_INTERVAL ? 'alive' : 'suspect';
+  }
+  // Under loss a few unanswered probes mean nothing; a plain peer is judged by its silence alone.
+  const enough = !input.answersProbes || unanswered >= 5 + 20 * input.loss;
+  if (silence >= deadAfter && (unanswered >= 3 || !input.answersProbes)) return 'dead';
+  if (silence >= deadAfter * SUSPECT_SHARE && enough) return 'suspect';
+  if (silence >= Math.min(deadAfter / 2, Math.max(TROUBLED_AFTER, 4 * input.timeout)) && enough) return 'troubled';
+  return 'alive';
+}
+
+/** When the next probe is due; undefined: never. */
+function probeDue(
+  state: Pick<LivenessState, 'askedAt' | 'unanswered' | 'lastProbe'>,
+  input: LivenessInput,
+  silence: Duration,
+  deadAfter: Duration,
+): Instant | undefined {
+  if (!input.answersProbes || input.purpose === 'unused') return undefined;
+  if (state.askedAt !== undefined) {
+    // The first question may have been an inner packet: then a probe follows at once.
+    if (state.unanswered === 0) return input.now;
+    return later(
+      state.lastProbe,
+      state.unanswered === 1 ? input.timeout : fastInterval(silence, deadAfter, input.loss),
+    );
+  }
+  const busy = input.sent || input.lastReceive >= state.lastProbe;
+  if (input.purpose === 'standby') return later(state.lastProbe, STANDBY_INTERVAL);
+  if (busy) return later(state.lastProbe, ms(Math.min(MEASURE_INTERVAL, input.keepalive ?? MEASURE_INTERVAL)));
+  return input.keepalive === undefined ? undefined : later(state.lastProbe, input.keepalive);
+}
+
+/** Some thirty probes before a peer is declared dead, more when many are lost anyway; slower once it is. */
+function fastInterval(silence: Duration, deadAfter: Duration, loss: number): Duration {
+  if (silence >= 2 * deadAfter) return ms(4 * PROBE_DOWN);
+  if (silence >= deadAfter) return PROBE_DOWN;
+  return ms(Math.min(Math.max(deadAfter / (30 + 100 * loss), PROBE_FAST_MIN), PROBE_FAST_MAX));
+}
+
+function nextCheckAfter(state: LivenessState, input: LivenessInput, deadAfter: Duration): Instant {
+  const { now } = input;
+  const busy = input.sent || input.lastReceive >= state.lastCheck;
+  const poll =
+    busy || state.askedAt !== undefined
+      ? Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), CHECK_BUSY_MAX)
+      : Math.min(Math.max(deadAfter / 4, CHECK_BUSY_MIN), CHECK_IDLE_MAX);
+  const silence = state.askedAt === undefined ? ms(0) : between(state.askedAt, now);
+  const probe = probeDue(state, { ...input, sent: false }, silence, deadAfter);
+  const soonest = probe === undefined ? now + poll : Math.min(now + poll, probe);
+  const dead = state.askedAt === undefined ? Number.POSITIVE_INFINITY : state.askedAt + deadAfter;
+  const next = dead > now ? Math.min(soonest, dead) : soonest;
+  return later(now, ms(Math.max(next - now, 1)));
+}
+
+const NEVER = Number.NEGATIVE_INFINITY as Instant;
+
+/** A check this much later than planned means that we were not running. */
+const STALL = ms(500);
+
+/** Share of DeadAfter at which a standby that answers takes over, so that the whole failover fits in DeadAfter. */
+const SUSPECT_SHARE = 0.6;
+
+/** Silence at which calling beside the association is worth it even when DeadAfter is long. */
+const TROUBLED_AFTER = ms(750);

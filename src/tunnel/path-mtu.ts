@@ -1,0 +1,164 @@
+import { type Instant, type PathMtu, earliest, later, ms } from '../base/brand.ts';
+import type { Duration } from '../base/brand.ts';
+import {
+  COMMON_LINK_MTUS,
+  LINK_MTU_ASSUMED,
+  PATH_MTU_BASE,
+  PATH_MTU_MAX,
+  PATH_MTU_MIN,
+  PATH_MTU_PROBES,
+  PATH_MTU_RAISE,
+  PATH_MTU_RAISE_LOW,
+  PATH_MTU_STEP,
+  PATH_MTU_TIMER_MAX,
+  PATH_MTU_TIMER_MIN,
+} from './limits.ts';
+
+/**
+ * Search for the largest datagram a path carries (RFC 8899), in octets of UDP payload. A value: `decidePathMtu` and
+ * `acknowledgePathMtu` yield the next one. ICMP plays no part.
+ */
+export interface PathMtuState {
+  /** Confirmed size: what may be sent. */
+  readonly mtu: number;
+  /** Smallest size that was probed and did not arrive; Infinity when none failed. */
+  readonly failed: number;
+  /** The probe under way. `raise`: larger than `mtu`; `verify`: as large as `mtu`, still carried? */
+  readonly probe:
+    | { readonly for: 'raise' | 'verify'; readonly size: number; readonly sent: number; readonly at: Instant }
+    | undefined;
+  /** The search starts again then, although the last one ended. */
+  readonly raiseAt: Instant | undefined;
+  /** When `mtu` was last confirmed by an answer. */
+  readonly confirmedAt: Instant;
+}
+
+/** What is known of a path when deciding. */
+export interface PathMtuInput {
+  readonly now: Instant;
+  readonly family: 4 | 6;
+  /** Largest size worth trying: from a configured MTU. */
+  readonly ceiling: number;
+  /** Inner packets are being sent: only then does a black hole matter. */
+  readonly busy: boolean;
+  /** The peer answers small probes: otherwise silence says nothing about sizes. */
+  readonly answering: boolean;
+  readonly timeout: Duration;
+  readonly loss: number;
+  /** Pause between confirmations while busy. */
+  readonly verifyEvery: Duration;
+}
+
+/** The next state, a probe to send now if any, and when to decide again. */
+export interface PathMtuDecision {
+  readonly state: PathMtuState;
+  /** Size of the datagram to send. */
+  readonly probe: number | undefined;
+  readonly nextAt: Instant | undefined;
+}
+
+/** The state of a path of which nothing is known, or of one whose size was found before. */
+export function newPathMtu(now: Instant, known: number = PATH_MTU_BASE): PathMtuState {
+  return { mtu: known, failed: Number.POSITIVE_INFINITY, probe: undefined, raiseAt: now, confirmedAt: now };
+}
+
+/** For peers that answer no probes: an Ethernet path, or less if the configuration says so. */
+export function staticPathMtu(family: 4 | 6, ceiling: number): PathMtu {
+  return Math.min(LINK_MTU_ASSUMED - ipAndUdp(family), ceiling) as PathMtu;
+}
+
+/** The next step of the search. */
+export function decidePathMtu(before: PathMtuState, input: PathMtuInput): PathMtuDecision {
+  const state = input.answering ? withOutcome(before, input) : before;
+  if (state.probe !== undefined) return waitOrRepeat(state, state.probe, input);
+
+  if (state.raiseAt !== undefined && input.now >= state.raiseAt) {
+    const size = nextSize(state, input);
+    if (size !== undefined && input.answering) return begin(state, 'raise', size, input);
+    if (size === undefined) return rest(state, input);
+  }
+  if (input.busy && input.answering && input.now >= later(state.confirmedAt, input.verifyEvery)) {
+    return begin(state, 'verify', state.mtu, input);
+  }
+  return { state, probe: undefined, nextAt: state.raiseAt };
+}
+
+/** The state after the peer confirmed a datagram of `size`. */
+export function acknowledgePathMtu(state: PathMtuState, size: number, now: Instant): PathMtuState {
+  if (size < state.mtu) return state;
+  const probe = state.probe !== undefined && state.probe.size <= size ? undefined : state.probe;
+  const raised = size > state.mtu;
+  return {
+    mtu: size,
+    failed: size >= state.failed ? Number.POSITIVE_INFINITY : state.failed,
+    probe,
+    raiseAt: raised ? now : state.raiseAt,
+    confirmedAt: now,
+  };
+}
+
+/** IP and UDP headers around a datagram. */
+export function ipAndUdp(family: 4 | 6): number {
+  return (family === 4 ? 20 : 40) + 8;
+}
+
+/** Judges a probe that was sent often enough without an answer. */
+function withOutcome(state: PathMtuState, input: PathMtuInput): PathMtuState {
+  const { probe } = state;
+  const patience = PATH_MTU_PROBES + Math.ceil(10 * input.loss);
+  if (probe === undefined || probe.sent < patience || input.now < later(probe.at, timer(input))) return state;
+  if (probe.for === 'raise') return { ...state, probe: undefined, failed: probe.size, raiseAt: input.now };
+  // Black hole (RFC 8899 §4.3): back to a size that works nearly everywhere, and up again from there.
+  const lower = state.mtu > PATH_MTU_BASE ? PATH_MTU_BASE : PATH_MTU_MIN;
+  return { mtu: lower, failed: state.mtu, probe: undefined, raiseAt: input.now, confirmedAt: input.now };
+}
+
+function waitOrRepeat(
+  state: PathMtuState,
+  probe: NonNullable<PathMtuState['probe']>,
+  input: PathMtuInput,
+): PathMtuDecision {
+  // A path that answers nothing at all is not a matter of size: wait for it at leisure.
+  const due = later(probe.at, input.answering ? timer(input) : PATH_MTU_TIMER_MAX);
+  if (input.now < due) return { state, probe: undefined, nextAt: due };
+  const again = { ...probe, sent: input.answering ? probe.sent + 1 : probe.sent, at: input.now };
+  return { state: { ...state, probe: again }, probe: probe.size, nextAt: later(input.now, timer(input)) };
+}
+
+function begin(state: PathMtuState, purpose: 'raise' | 'verify', size: number, input: PathMtuInput): PathMtuDecision {
+  const probe = { for: purpose, size, sent: 1, at: input.now };
+  return { state: { ...state, probe }, probe: size, nextAt: later(input.now, timer(input)) };
+}
+
+/** The search is over for now: rest, then forget what failed and look upward again. */
+function rest(state: PathMtuState, input: PathMtuInput): PathMtuDecision {
+  const ethernet = LINK_MTU_ASSUMED - ipAndUdp(input.family);
+  const pause = state.mtu < Math.min(ethernet, input.ceiling) ? PATH_MTU_RAISE_LOW : PATH_MTU_RAISE;
+  const raiseAt = state.mtu >= input.ceiling ? undefined : later(input.now, pause);
+  const rested = { ...state, failed: Number.POSITIVE_INFINITY, raiseAt };
+  const verifyAt = input.busy ? later(state.confirmedAt, input.verifyEvery) : undefined;
+  return { state: rested, probe: undefined, nextAt: earliest(raiseAt, verifyAt) };
+}
+
+/**
+ * The size to try next: Ethernet's first, since most paths have it, and jumbo frames when that arrived; after a failure
+ * the middle of the common sizes that are left, then halving what remains; undefined when nothing is worth trying.
+ */
+function nextSize(state: PathMtuState, input: PathMtuInput): number | undefined {
+  const header = ipAndUdp(input.family);
+  const ceiling = Math.min(input.ceiling, PATH_MTU_MAX);
+  const below = Math.min(state.failed, ceiling + 1);
+  if (state.mtu >= ceiling || below - state.mtu <= 1) return undefined;
+  if (state.mtu < PATH_MTU_BASE && below > PATH_MTU_BASE) return PATH_MTU_BASE;
+  const common = [...COMMON_LINK_MTUS.map((link) => link - header), ceiling].filter((s) => s > state.mtu && s < below);
+  const ethernet = LINK_MTU_ASSUMED - header;
+  if (state.failed === Number.POSITIVE_INFINITY) {
+    return ethernet > state.mtu && ethernet <= ceiling ? ethernet : common.at(-1);
+  }
+  if (common.length > 0) return common[common.length >> 1];
+  return below - state.mtu > PATH_MTU_STEP ? (below + state.mtu) >> 1 : undefined;
+}
+
+function timer(input: PathMtuInput): Duration {
+  return ms(Math.min(Math.max(1.5 * input.timeout, PATH_MTU_TIMER_MIN), PATH_MTU_TIMER_MAX));
+}

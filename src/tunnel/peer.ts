@@ -1,0 +1,805 @@
+import { type Duration, earliest, type Instant, later, ms, type PathMtu, type PeerId } from '../base/brand.ts';
+import type { PeerSettings } from '../config/settings.ts';
+import type { CloseReason, Established } from '../dtls/effects.ts';
+import { type Address, family } from '../net/address.ts';
+import { type HostPort, type Path, sameEndpoint } from '../net/endpoint.ts';
+import { Association, type AssociationOwner } from './association.ts';
+import { type CallInput, decideCalls, keepsStandby, type LegView } from './calling.ts';
+import type { Context } from './context.ts';
+import type { GoodbyeReason } from './control-message.ts';
+import type { HandshakeTrigger, PeerState, TunnelEvent } from './effects.ts';
+import type { Resolution } from './face.ts';
+import { Leg, type LegOwner } from './leg.ts';
+import {
+  CALL_TIMEOUT,
+  CALL_TIMER_MAX,
+  CALL_TIMER_MIN,
+  CALL_TIMER_UNKNOWN,
+  CONFIRM_WAIT,
+  DEAD_LINGER,
+  DNS_SILENCE_INTERVAL,
+  DRAIN_QUIET,
+  GRACE_MAX,
+  GRACE_MIN,
+  GRACE_RTTS,
+  KEEPALIVE_AUTO,
+  MAX_ASSOCIATIONS_PER_PEER,
+  PATH_MTU_MAX,
+  REKEY_REQUEST_INTERVAL,
+  REKEY_REQUEST_PATIENCE,
+  RETIRE_HARD,
+  RETIRE_QUIET,
+} from './limits.ts';
+import { newPathMtu, staticPathMtu } from './path-mtu.ts';
+import { decideRekey, rekeyAt } from './rekey.ts';
+import type { Scheduled } from './schedule.ts';
+import { type Candidate, selectAssociation } from './selection.ts';
+import { PathMemory, Session, type SessionOwner } from './session.ts';
+
+/**
+ * One configured remote. Its associations are of three kinds at any time: the *current* one, which carries our traffic;
+ * those that are wanted beside it (handshakes under way, a warm standby); and those that were replaced and stay readable
+ * until the far end has left them too.
+ *
+ * Every input ends in `settle`, which looks at what is there, decides what should be, and does what is missing. So the
+ * order in which things happen (two ends at once, loss, restart, reload) does not matter to the outcome.
+ */
+export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled {
+  heapIndex = -1;
+  due: Instant | undefined;
+  readonly id: PeerId;
+  settings: PeerSettings;
+  state: PeerState;
+  since: Instant;
+  lastFailure: { readonly at: Instant; readonly reason: CloseReason } | undefined;
+  readonly #context: Context;
+  /** Established, oldest first. */
+  #sessions: Session[] = [];
+  #current: Session | undefined;
+  /** To the configured endpoints, in their order. */
+  #legs: Leg[] = [];
+  /** To addresses that are not configured: a peer we called back, or an endpoint removed while in use. */
+  #strays: Leg[] = [];
+  /** Handshakes of ours. */
+  readonly #calls = new Map<Association, Leg>();
+  readonly #memories = new Map<Address, PathMemory>();
+  #troubleSince: Instant | undefined;
+  #everUp = false;
+  #heldUntil: Instant | undefined;
+  /** Of sessions that are gone. */
+  #lastReceive: Instant | undefined;
+  /** The peer asked not to be called before. */
+  #pausedUntil: Instant | undefined;
+  #callsNextAt: Instant | undefined;
+  /** What the sessions' rekey times were computed from. */
+  #rekeyAfter: Duration | 'off';
+  #stopped = false;
+
+  constructor(context: Context, id: PeerId, settings: PeerSettings, now: Instant) {
+    this.#context = context;
+    this.id = id;
+    this.settings = settings;
+    this.since = now;
+    this.#rekeyAfter = settings.rekeyAfter;
+    this.#legs = settings.endpoints.map((target, index) => new Leg(this, target, index, now));
+    this.state = settings.enabled ? this.#judge() : 'disabled';
+  }
+
+  get name(): string {
+    return this.settings.name;
+  }
+
+  get current(): Session | undefined {
+    return this.#current;
+  }
+
+  get sessions(): readonly Session[] {
+    return this.#sessions;
+  }
+
+  get legs(): readonly Leg[] {
+    return this.#legs;
+  }
+
+  /** Inner packets to the peer have a chance: it answers. */
+  get reachable(): boolean {
+    return this.state === 'up' || this.state === 'degraded';
+  }
+
+  /** When its latest authenticated record came; undefined before the first. */
+  get lastReceive(): Instant | undefined {
+    let latest = this.#lastReceive;
+    for (const session of this.#sessions) {
+      if (session.confirmed && (latest === undefined || session.lastReceive > latest)) latest = session.lastReceive;
+    }
+    return latest;
+  }
+
+  /** Where it may be met: its endpoints and what it uses. */
+  addresses(): readonly Address[] {
+    return [
+      ...this.#legs.flatMap((leg) => leg.addresses),
+      ...this.#sessions.map((session) => session.association.path.remote.address),
+    ];
+  }
+
+  /** Until when its prefixes stay with another peer that took them over; undefined: it never failed. */
+  get heldUntil(): Instant | undefined {
+    return this.#heldUntil;
+  }
+
+  /** When `settle` has something to do; undefined: never without an input. */
+  get deadline(): Instant | undefined {
+    let due = this.#callsNextAt;
+    for (const session of this.#sessions) {
+      due = earliest(due, earliest(session.checkAt, session.association.deadline));
+      due = earliest(due, this.#retireAt(session));
+    }
+    for (const association of this.#calls.keys()) due = earliest(due, association.deadline);
+    for (const leg of [...this.#legs, ...this.#strays]) due = earliest(due, leg.deadline);
+    return due;
+  }
+
+  /** Does what is due and brings what is there in line with what should be. Idempotent. */
+  settle(now: Instant): void {
+    if (this.#stopped) return;
+    for (const association of [...this.#calls.keys(), ...this.#sessions.map((s) => s.association)]) {
+      if (association.deadline !== undefined && association.deadline <= now) association.tick(now);
+    }
+    for (const session of [...this.#sessions]) this.#checkSession(session, now);
+    this.#choose(now);
+    this.#callLegs(now);
+    this.#retireReplaced(now);
+    this.#setState(now);
+  }
+
+  /** Takes new settings; `reconfigure` makes them hold. */
+  adopt(settings: PeerSettings): void {
+    this.settings = settings;
+  }
+
+  /** Brings what is there in line with new settings: what still holds stays, what does not ends at once. */
+  reconfigure(now: Instant): void {
+    const { settings } = this;
+    this.#reconcileLegs(settings.endpoints, now);
+    for (const session of [...this.#sessions]) {
+      const { fingerprint } = session.association;
+      if (!settings.enabled || fingerprint === undefined || !settings.fingerprints.includes(fingerprint)) {
+        session.say({ type: 'goodbye', why: settings.enabled ? 'removed' : 'disabled', pause: LONG_PAUSE });
+        session.association.close('closed', now);
+      } else if (settings.rekeyAfter !== this.#rekeyAfter) {
+        session.rekeyAt = this.#rekeyAt(session, session.establishedAt);
+      }
+      session.checkAt = now;
+    }
+    this.#rekeyAfter = settings.rekeyAfter;
+    if (!settings.enabled) this.#cancelCalls(now);
+  }
+
+  /** Fresh keys beside the current ones, or an attempt at once when there are none. */
+  rekey(now: Instant): void {
+    if (this.#current !== undefined) this.#current.rekeyWanted = 'manual';
+    else for (const leg of this.#legs) leg.encourage(now);
+    if (this.#current !== undefined) this.#current.checkAt = now;
+  }
+
+  /** Somebody who may be this peer uses keys we do not have: it is called without waiting for a timer. */
+  lostState(now: Instant): void {
+    if (this.#current?.health === 'alive') {
+      this.#current.suspect(now);
+      return;
+    }
+    for (const leg of this.#legs) if (leg.attempts.length === 0) leg.encourage(now);
+  }
+
+  /** Local addresses or routes changed. */
+  networkChanged(now: Instant): void {
+    for (const leg of this.#legs) {
+      leg.lookUp(now);
+      leg.encourage(now);
+    }
+    for (const session of this.#sessions) {
+      const { path, role } = session.association;
+      // The kernel chooses the source afresh; the far end notices and follows.
+      if (role === 'client' && path.local !== undefined) {
+        session.association.move({ remote: path.remote, local: undefined });
+      }
+      session.suspect(now);
+    }
+  }
+
+  /** One of its endpoints has this name. */
+  uses(host: string): boolean {
+    return this.#legs.some((leg) => leg.target.host === host);
+  }
+
+  /** The answer to a look-up of `host`, which is perhaps one of ours. */
+  resolved(host: string, answer: Resolution, now: Instant): void {
+    for (const leg of this.#legs) {
+      if (leg.target.host !== host) continue;
+      if (answer.kind === 'failed') leg.unresolved(answer.reason, now);
+      else if (leg.resolved(answer.addresses, answer.ttl, now)) leg.rekey = 'failover';
+    }
+  }
+
+  /** Tells the peer that we stop within `deadline`. */
+  announceDrain(deadline: Duration): void {
+    for (const session of this.#sessions) if (session.use !== 'retiring') session.say({ type: 'drain', deadline });
+  }
+
+  /** No inner packet has gone either way for a while. */
+  quiet(now: Instant): boolean {
+    return this.#sessions.every((session) => {
+      session.observe(now);
+      return now >= later(session.lastTraffic, DRAIN_QUIET);
+    });
+  }
+
+  /** Ends everything: close_notify on what is established, silence for what is not. */
+  stop(why: GoodbyeReason, now: Instant): void {
+    this.#stopped = true;
+    this.#cancelCalls(now);
+    for (const session of [...this.#sessions]) {
+      session.say({ type: 'goodbye', why, pause: why === 'removed' ? LONG_PAUSE : SHORT_PAUSE });
+      session.association.close('closed', now);
+    }
+  }
+
+  // --- AssociationOwner ------------------------------------------------------------------------------------------
+
+  established(association: Association, established: Established, now: Instant): void {
+    const memory = this.#memory(association.path.remote.address, now);
+    const session = new Session(this.#context, this, association, established, memory, now);
+    if (this.#expired(session)) {
+      this.lastFailure = { at: now, reason: EXPIRED };
+      this.#fail(association, EXPIRED, undefined);
+      association.close('bad_certificate', now);
+      return;
+    }
+    session.rekeyAt = this.#rekeyAt(session, now);
+    const isRekey = this.#sessions.some((s) => s.health !== 'dead' && s.association.role === association.role);
+    this.#sessions.push(session);
+    if (association.role === 'client') this.#attachLeg(session, now);
+    if (!session.speaks) {
+      memory.pathMtu = newPathMtu(now, staticPathMtu(family(association.path.remote.address), this.#ceiling(session)));
+      session.tellPathMtu();
+    }
+    this.#context.event({
+      kind: 'handshake-completed',
+      peer: this.name,
+      role: association.role,
+      path: association.path,
+      duration: ms(now - association.startedAt),
+      suite: established.suite,
+      retransmissions: established.retransmissions,
+      trigger: association.trigger,
+      isRekey,
+    });
+    this.#warnOfExpiry(session);
+    this.lastFailure = undefined;
+    this.#pausedUntil = undefined;
+    this.#choose(now);
+    // A client says at once what the association is for: that also shows the server that it can send on it.
+    if (session !== this.#current && association.role === 'client') session.announce('standby', now);
+    this.#limitSessions(now);
+    this.#context.touch(this);
+  }
+
+  data(association: Association, payload: Uint8Array, now: Instant): void {
+    const session = this.#sessionOf(association);
+    const [first = 0] = payload;
+    if (first >= 0x10) this.#context.emit({ kind: 'inject', peer: this.id, packet: payload });
+    else session?.control(payload, now);
+    session?.heard(now);
+    this.#context.touch(this);
+  }
+
+  closed(association: Association, reason: CloseReason, now: Instant): void {
+    const session = this.#sessionOf(association);
+    if (session === undefined) this.#attemptClosed(association, reason, now);
+    else this.#sessionClosed(session, reason, now);
+    this.#context.touch(this);
+  }
+
+  // --- SessionOwner ----------------------------------------------------------------------------------------------
+
+  useChanged(_session: Session, _now: Instant): void {
+    this.#context.touch(this);
+  }
+
+  drainAnnounced(_session: Session, _now: Instant): void {
+    this.#context.touch(this);
+  }
+
+  goodbye(session: Session, _why: GoodbyeReason, pause: Duration, now: Instant): void {
+    session.draining = true;
+    this.#pausedUntil = later(now, ms(Math.min(pause, LONG_PAUSE)));
+    this.#context.touch(this);
+  }
+
+  rekeyRequested(session: Session, _now: Instant): void {
+    if (session.leg?.live === session && session.leg.rekey === undefined) session.leg.rekey = 'peer';
+    this.#context.touch(this);
+  }
+
+  moved(session: Session, now: Instant): void {
+    const { path } = session.association;
+    const memory = this.#memory(path.remote.address, now);
+    if (memory !== session.memory) {
+      session.memory = memory;
+      session.tellPathMtu();
+    }
+    if (session === this.#current) this.report({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam' });
+    this.#context.touch(this);
+  }
+
+  // --- LegOwner --------------------------------------------------------------------------------------------------
+
+  call(leg: Leg, path: Path, trigger: HandshakeTrigger, now: Instant): Association | undefined {
+    // One handshake along a path at a time: those of two could not be told apart.
+    if (this.#context.registry.along(path).some((association) => !association.installed)) return undefined;
+    const lease = this.#context.slots.take(now);
+    if (lease === undefined) return undefined;
+    const { settings } = this;
+    const known = this.#memories.get(path.remote.address);
+    const association = new Association(
+      this.#context,
+      lease,
+      {
+        role: 'client',
+        path,
+        trigger,
+        peer: this.id,
+        authorize: (peer) =>
+          settings.fingerprints.includes(peer) ? { allowLegacyPeer: settings.allowLegacyPeer } : undefined,
+        expected: settings.fingerprints.join(' or '),
+        handshakeTimeout: CALL_TIMEOUT,
+        initialTimeout: callTimer(known),
+        pathMtu: (known?.pathMtu ?? newPathMtu(now)).mtu as PathMtu,
+      },
+      this,
+      now,
+    );
+    this.#calls.set(association, leg);
+    this.report({ kind: 'handshake-started', peer: this.name, role: 'client', path, trigger });
+    return association;
+  }
+
+  uniform(): number {
+    return this.#context.uniform();
+  }
+
+  resolve(host: string): void {
+    this.#context.resolve(host);
+  }
+
+  report(event: TunnelEvent): void {
+    this.#context.event(event);
+  }
+
+  // --- What settle does ------------------------------------------------------------------------------------------
+
+  #checkSession(session: Session, now: Instant): void {
+    if (session.association.closed) return;
+    if (now >= session.checkAt) {
+      const before = session.health;
+      session.check(
+        {
+          purpose: session === this.#current ? 'current' : this.#isStandby(session) ? 'standby' : 'unused',
+          keepalive: this.#keepalive(),
+          deadAfter: this.settings.deadAfter,
+          ceiling: this.#ceiling(session),
+        },
+        now,
+      );
+      // The next best is asked at once, so that it is known to answer when it is needed.
+      if (session === this.#current && before === 'alive' && session.health !== 'alive') {
+        for (const other of this.#sessions) if (this.#isStandby(other)) other.suspect(now);
+      }
+    }
+    this.#renew(session, now);
+    if (session.deadSince !== undefined && now >= later(session.deadSince, DEAD_LINGER)) {
+      session.association.close('timeout', now);
+    }
+  }
+
+  /** Fresh keys when the session's are old or much used. */
+  #renew(session: Session, now: Instant): void {
+    const { protection, role } = session.association;
+    if (protection === undefined || session.association.closed || session.supersededAt !== undefined) return;
+    const decision = decideRekey({
+      now,
+      role,
+      aead: protection.aead,
+      readings: session.readings(),
+      scheduledAt: session.rekeyAt,
+      afterBytes: this.#context.settings.interface.rekeyAfterData,
+    });
+    if (decision.kind === 'stop') {
+      session.association.close('aead_limit', now);
+      return;
+    }
+    if (decision.kind === 'rekey') session.rekeyWanted ??= decision.trigger;
+    if (session.rekeyWanted === undefined || this.#context.draining) return;
+    if (role === 'client') {
+      if (session.leg?.live === session) session.leg.rekey ??= session.rekeyWanted;
+      return;
+    }
+    this.#askForRekey(session, session.rekeyWanted, now);
+  }
+
+  /** A server cannot begin a handshake on its association: it asks, and calls by itself when that does not help. */
+  #askForRekey(session: Session, trigger: HandshakeTrigger, now: Instant): void {
+    session.rekeyAskedAt ??= now;
+    const [leg] = this.#legs;
+    if (leg !== undefined && (!session.speaks || now >= later(session.rekeyAskedAt, REKEY_REQUEST_PATIENCE))) {
+      leg.rekey ??= trigger;
+    }
+    if (session.rekeyAskedLast === undefined || now >= later(session.rekeyAskedLast, REKEY_REQUEST_INTERVAL)) {
+      session.rekeyAskedLast = now;
+      session.say({ type: 'rekey-request' });
+    }
+  }
+
+  /** Moves our traffic to the association that should carry it. */
+  #choose(now: Instant): void {
+    const candidates = this.#sessions.map((session) => this.#candidate(session, now));
+    const mine = this.#context.identity.fingerprint;
+    const theirs = this.#sessions.at(-1)?.association.fingerprint ?? mine;
+    const before = candidates.find((c) => c.session === this.#current);
+    const chosen = selectAssociation(candidates, before, mine, theirs)?.session;
+    if (chosen === this.#current) return;
+    const previous = this.#current;
+    this.#current = chosen;
+    this.#context.emit({ kind: 'activate', peer: this.id, slot: chosen?.association.lease.slot });
+    if (chosen !== undefined) {
+      chosen.supersededAt = undefined;
+      chosen.announce('active', now);
+      if (previous !== undefined) this.#reportChange(previous, chosen);
+    }
+    if (previous !== undefined && !previous.association.closed) {
+      previous.announce(this.#isStandby(previous) ? 'standby' : 'retiring', now);
+    }
+  }
+
+  #candidate(session: Session, now: Instant): Candidate & { readonly session: Session } {
+    const { association, leg } = session;
+    const waited = now >= later(session.establishedAt, CONFIRM_WAIT);
+    return {
+      session,
+      role: association.role,
+      endpointIndex: leg === undefined ? undefined : (leg.index ?? UNCONFIGURED),
+      startedAt: association.startedAt,
+      establishedAt: session.establishedAt,
+      health: session.health,
+      draining: session.draining,
+      announces: session.speaks,
+      peerUse: session.peerUse,
+      peerUseAt: session.peerUseAt,
+      confirmed: association.role === 'client' || session.confirmed || waited,
+      heldDown: leg?.failedAt !== undefined && now < later(leg.failedAt, this.settings.failback),
+    };
+  }
+
+  #callLegs(now: Instant): void {
+    const trouble = this.#current === undefined || this.#current.health !== 'alive';
+    this.#troubleSince = trouble ? (this.#troubleSince ?? now) : undefined;
+    this.#callsNextAt = undefined;
+    const legs = [...this.#legs, ...this.#strays];
+    const paused = this.#pausedUntil !== undefined && now < this.#pausedUntil;
+    const idle = !this.settings.enabled || this.#context.draining || paused;
+    const decision = decideCalls(this.#callInput(legs, now));
+    legs.forEach((leg, i) => {
+      if (leg.live?.association.closed) leg.live = undefined;
+      const renewing = leg.rekey !== undefined && !idle;
+      const only = renewing && leg.live?.health === 'alive' && leg.rekey !== 'failover' ? leg.live : undefined;
+      const wanted = idle ? undefined : (leg.rekey ?? decision.triggers[i]);
+      if (wanted !== undefined && trouble) leg.lookUp(now, DNS_SILENCE_INTERVAL);
+      const remote = only?.association.path.remote;
+      leg.drive(wanted, remote === undefined ? undefined : { remote, local: undefined }, now);
+    });
+    for (const association of this.#calls.keys()) if (association.closed) this.#calls.delete(association);
+    this.#strays = this.#strays.filter((leg) => leg.live !== undefined || leg.attempts.length > 0);
+    this.#callsNextAt = earliest(decision.nextAt, paused ? this.#pausedUntil : this.#failbackAt(now));
+  }
+
+  #callInput(legs: readonly Leg[], now: Instant): CallInput {
+    return {
+      now,
+      legs: legs.map((leg) => this.#legView(leg)),
+      current: this.#currentView(),
+      troubleSince: this.#troubleSince,
+      everUp: this.#everUp,
+    };
+  }
+
+  #legView(leg: Leg): LegView {
+    const isCurrent = this.#current?.leg === leg;
+    return { index: leg.index, live: leg.live?.health, isCurrent };
+  }
+
+  #currentView(): CallInput['current'] {
+    const current = this.#current;
+    if (current === undefined) return undefined;
+    return {
+      role: current.association.role,
+      health: current.health,
+      speaks: current.speaks,
+      draining: current.draining,
+    };
+  }
+
+  /** When an endpoint that failed may be used again. */
+  #failbackAt(now: Instant): Instant | undefined {
+    let at: Instant | undefined;
+    for (const leg of this.#legs) {
+      if (leg.failedAt === undefined || leg.live === undefined) continue;
+      const end = later(leg.failedAt, this.settings.failback);
+      if (end > now) at = earliest(at, end);
+    }
+    return at;
+  }
+
+  #retireReplaced(now: Instant): void {
+    for (const session of [...this.#sessions]) {
+      if (!this.#isReplaced(session)) {
+        session.supersededAt = undefined;
+        if (session !== this.#current && session.abandoned(now)) session.association.close('timeout', now);
+        continue;
+      }
+      session.supersededAt ??= now;
+      if (session.use !== 'retiring') session.announce('retiring', now);
+      const at = this.#retireAt(session);
+      if (at !== undefined && now >= at) session.association.close('closed', now);
+    }
+  }
+
+  /** When a replaced session goes: after a grace period, once the far end has left it, and at the latest after a minute. */
+  #retireAt(session: Session): Instant | undefined {
+    if (session.supersededAt === undefined) return undefined;
+    const rtt = session.memory.quality.rtt?.smoothed ?? 0;
+    const grace = Math.min(Math.max(GRACE_RTTS * rtt, GRACE_MIN), GRACE_MAX);
+    const hard = session.supersededAt + RETIRE_HARD;
+    const successor = this.#current;
+    // The far end may still be sending here as long as nothing has come on the new one.
+    if (successor === undefined || !successor.confirmed) return later(session.supersededAt, RETIRE_HARD);
+    const quiet = Math.max(session.supersededAt + grace, session.lastReceive + RETIRE_QUIET);
+    return later(session.supersededAt, ms(Math.min(quiet, hard) - session.supersededAt));
+  }
+
+  /** Another does what this one was for. */
+  #isReplaced(session: Session): boolean {
+    const current = this.#current;
+    if (session === current || current === undefined) return false;
+    if (session.association.role === 'client') return session.leg?.live !== session || !this.#isStandby(session);
+    if (session.peerUse === 'retiring') return true;
+    return !session.speaks && session.establishedAt <= current.establishedAt;
+  }
+
+  /** Kept warm beside the current one. */
+  #isStandby(session: Session): boolean {
+    const { leg } = session;
+    if (session === this.#current || leg === undefined || leg.live !== session) return false;
+    return keepsStandby(this.#currentView(), this.#legView(leg));
+  }
+
+  #setState(now: Instant): void {
+    const to = this.#judge();
+    if (to === this.state) return;
+    const from = this.state;
+    const wasReachable = this.reachable;
+    this.state = to;
+    this.since = now;
+    if (this.reachable && !wasReachable) {
+      this.#heldUntil = this.#everUp ? later(now, this.settings.failback) : undefined;
+      this.#everUp = true;
+    }
+    this.report({ kind: 'peer-state', peer: this.name, from, to, reason: this.#stateReason(to) });
+    if (this.reachable !== wasReachable) this.#context.routesChanged(now);
+  }
+
+  #judge(): PeerState {
+    if (!this.settings.enabled) return 'disabled';
+    const current = this.#current;
+    if (current !== undefined) {
+      if (current.health === 'dead') return 'down';
+      return current.health === 'suspect' || current.draining ? 'degraded' : 'up';
+    }
+    if (this.#everUp || this.lastFailure !== undefined || this.#legs.length === 0) return 'down';
+    return this.#legs.every((leg) => leg.resolving) ? 'resolving' : 'connecting';
+  }
+
+  #stateReason(to: PeerState): string {
+    const current = this.#current;
+    switch (to) {
+      case 'down':
+        if (current !== undefined) return 'silent';
+        if (this.lastFailure !== undefined) return this.lastFailure.reason.code;
+        return this.#legs.length === 0 ? 'waiting for the peer to call' : 'no association';
+      case 'degraded':
+        return current?.draining === true ? 'peer is draining' : 'answers are missing';
+      case 'up':
+        return 'answers';
+      default:
+        return to;
+    }
+  }
+
+  // --- Bookkeeping -----------------------------------------------------------------------------------------------
+
+  #attemptClosed(association: Association, reason: CloseReason, now: Instant): void {
+    const leg = this.#calls.get(association);
+    if (leg === undefined) return;
+    this.#calls.delete(association);
+    this.lastFailure = { at: now, reason };
+    this.#fail(association, reason, leg.attemptClosed(association, now));
+  }
+
+  #fail(association: Association, reason: CloseReason, retryIn: Duration | undefined): void {
+    this.report({
+      kind: 'handshake-failed',
+      peer: this.name,
+      role: association.role,
+      path: association.path,
+      reason,
+      trigger: association.trigger,
+      isRekey: this.#current !== undefined && this.#current.health === 'alive',
+      retryIn,
+    });
+  }
+
+  #sessionClosed(session: Session, reason: CloseReason, now: Instant): void {
+    this.#lastReceive = this.lastReceive;
+    this.#sessions = this.#sessions.filter((s) => s !== session);
+    const { leg } = session;
+    if (leg?.live === session) {
+      leg.live = undefined;
+      leg.rekey = undefined;
+      if (session === this.#current) leg.failedAt = now;
+    }
+    if (reason.by === 'peer') this.report({ kind: 'peer-closed', peer: this.name, reason });
+    if (session !== this.#current) return;
+    if (reason.code !== 'closed') this.lastFailure = { at: now, reason };
+    this.#choose(now);
+  }
+
+  #attachLeg(session: Session, now: Instant): void {
+    const { association } = session;
+    let leg = this.#calls.get(association);
+    this.#calls.delete(association);
+    if (leg === undefined) {
+      const { address, port } = association.path.remote;
+      leg = new Leg(this, { host: address, port }, undefined, now);
+      this.#strays.push(leg);
+    }
+    if (leg.live !== undefined && leg.live.health !== 'alive') leg.failedAt = now;
+    session.leg = leg;
+    leg.completed(session, now);
+  }
+
+  #reconcileLegs(endpoints: readonly HostPort[], now: Instant): void {
+    const before = this.#legs;
+    this.#legs = endpoints.map((target, index) => {
+      const kept = before.find((leg) => leg.target.host === target.host && leg.target.port === target.port);
+      if (kept === undefined) return new Leg(this, target, index, now);
+      kept.index = index;
+      return kept;
+    });
+    for (const leg of before) {
+      if (this.#legs.includes(leg)) continue;
+      leg.index = undefined;
+      leg.cancel(now);
+      if (leg.live !== undefined) this.#strays.push(leg);
+    }
+    for (const [association, leg] of this.#calls)
+      if (association.closed || leg.index === undefined) this.#calls.delete(association);
+  }
+
+  #cancelCalls(now: Instant): void {
+    for (const leg of [...this.#legs, ...this.#strays]) leg.cancel(now);
+    this.#calls.clear();
+  }
+
+  #limitSessions(now: Instant): void {
+    while (this.#sessions.length > MAX_ASSOCIATIONS_PER_PEER) {
+      const victim =
+        this.#sessions.find((s) => s.supersededAt !== undefined) ?? this.#sessions.find((s) => s !== this.#current);
+      if (victim === undefined) return;
+      victim.association.close('closed', now);
+    }
+  }
+
+  #reportChange(previous: Session, chosen: Session): void {
+    const { path } = chosen.association;
+    if (sameEndpoint(previous.association.path.remote, path.remote)) return;
+    const [from, to] = [previous.leg?.index, chosen.leg?.index];
+    const healthy = previous.health === 'alive' && !previous.draining && !previous.association.closed;
+    const reason =
+      from !== undefined && to !== undefined && to < from
+        ? 'failback'
+        : previous.leg !== undefined && previous.leg === chosen.leg
+          ? 'dns'
+          : chosen.leg === undefined && healthy
+            ? 'roam'
+            : 'failover';
+    this.report({ kind: 'endpoint-changed', peer: this.name, path, reason });
+  }
+
+  #sessionOf(association: Association): Session | undefined {
+    return this.#sessions.find((s) => s.association === association);
+  }
+
+  #memory(address: Address, now: Instant): PathMemory {
+    let memory = this.#memories.get(address);
+    if (memory === undefined) {
+      memory = new PathMemory(now);
+      this.#memories.set(address, memory);
+      if (this.#memories.size > MEMORIES) {
+        const inUse = new Set(this.#sessions.map((s) => s.memory));
+        for (const [key, old] of this.#memories) {
+          if (this.#memories.size <= MEMORIES) break;
+          if (old !== memory && !inUse.has(old)) this.#memories.delete(key);
+        }
+      }
+    }
+    return memory;
+  }
+
+  #rekeyAt(session: Session, from: Instant): Instant | undefined {
+    return rekeyAt(from, this.settings.rekeyAfter, session.association.role, this.#context.uniform());
+  }
+
+  #keepalive(): Duration | undefined {
+    const { persistentKeepalive } = this.settings;
+    if (persistentKeepalive === 'off') return undefined;
+    return persistentKeepalive === 'auto' ? KEEPALIVE_AUTO : persistentKeepalive;
+  }
+
+  /** The largest datagram worth trying: what the configured inner MTUs need. */
+  #ceiling(session: Session): number {
+    const { mtu } = this.settings;
+    const shared = this.#context.settings.interface.mtu;
+    const inner = Math.min(
+      mtu === 'auto' ? Number.POSITIVE_INFINITY : mtu,
+      shared === 'auto' ? Number.POSITIVE_INFINITY : shared,
+    );
+    return Math.min(inner + session.overhead, PATH_MTU_MAX);
+  }
+
+  #expired(session: Session): boolean {
+    return this.settings.expirePolicy === 'enforce' && session.certificateNotAfter < this.#context.wallClock();
+  }
+
+  #warnOfExpiry(session: Session): void {
+    const notAfter = session.certificateNotAfter;
+    if (notAfter - this.#context.wallClock() > EXPIRY_WARNING) return;
+    this.report({ kind: 'certificate-expiring', peer: this.name, notAfter });
+  }
+}
+
+/** The first retransmission timer of a handshake along a path of which this much is known. */
+function callTimer(known: PathMemory | undefined): Duration {
+  if (known?.quality.rtt === undefined) return CALL_TIMER_UNKNOWN;
+  return ms(Math.min(Math.max(2 * known.quality.timeout, CALL_TIMER_MIN), CALL_TIMER_MAX));
+}
+
+/** Addresses whose path is remembered. */
+const MEMORIES = 8;
+
+/** Comes after every configured endpoint. */
+const UNCONFIGURED = 500;
+
+/** How long a peer that is told goodbye is asked to wait: a restart is over in a second, a removal is not. */
+const SHORT_PAUSE: Duration = ms(1000);
+const LONG_PAUSE: Duration = ms(30_000);
+
+/** Certificates are mentioned this many seconds before they expire. */
+const EXPIRY_WARNING = 30 * 86_400;
+
+const EXPIRED: CloseReason = {
+  code: 'bad_certificate',
+  by: 'local',
+  alert: undefined,
+  seen: 'an expired certificate',
+  expected: 'ExpirePolicy = enforce asks for a valid one',
+};

@@ -1,0 +1,434 @@
+import { type Duration, earliest, type Instant, later, ms, type PathMtu } from '../base/brand.ts';
+import { assertNever, invariant } from '../base/invariant.ts';
+import { readCertificate } from '../crypto/certificate.ts';
+import type { Established } from '../dtls/effects.ts';
+import { family } from '../net/address.ts';
+import type { Path } from '../net/endpoint.ts';
+import { Reader } from '../wire/reader.ts';
+import type { Association } from './association.ts';
+import type { Context } from './context.ts';
+import {
+  type ControlMessage,
+  type GoodbyeReason,
+  parseControlMessage,
+  TOKEN_LENGTH,
+  type Use,
+  writeControlMessage,
+} from './control-message.ts';
+import type { HandshakeTrigger } from './effects.ts';
+import type { SessionReadings } from './face.ts';
+import type { Leg } from './leg.ts';
+import {
+  PADDED_PROBE,
+  PATH_MTU_VERIFY,
+  PATH_MTU_VERIFY_PER_PEER,
+  PROBE_LOST_AFTER,
+  PROTOCOL,
+  UNUSED_SILENCE,
+} from './limits.ts';
+import { askAtOnce, decideLiveness, type Health, type LivenessState, newLiveness } from './liveness.ts';
+import { acknowledgePathMtu, decidePathMtu, newPathMtu, type PathMtuState } from './path-mtu.ts';
+import { decideMove, decideRoaming, provesPath, type RoamingState, samePath } from './roaming.ts';
+import { PathQuality } from './rtt.ts';
+
+/** What is known of the way to one address of a peer; outlives the associations that use it. */
+export class PathMemory {
+  readonly quality = new PathQuality();
+  pathMtu: PathMtuState;
+
+  constructor(now: Instant) {
+    this.pathMtu = newPathMtu(now);
+  }
+}
+
+/** What a session is for at a check; from the peer's settings and its choice. */
+export interface CheckInput {
+  readonly purpose: 'current' | 'standby' | 'unused';
+  readonly keepalive: Duration | undefined;
+  readonly deadAfter: Duration;
+  /** Largest datagram that settings allow. */
+  readonly ceiling: number;
+}
+
+/** Who is told what the far end says. */
+export interface SessionOwner {
+  readonly name: string;
+  /** The far end sends its traffic here, or no longer. */
+  useChanged(session: Session, now: Instant): void;
+  drainAnnounced(session: Session, now: Instant): void;
+  goodbye(session: Session, why: GoodbyeReason, pause: Duration, now: Instant): void;
+  rekeyRequested(session: Session, now: Instant): void;
+  moved(session: Session, now: Instant): void;
+}
+
+/**
+ * The life of an established association: probes and their answers, path MTU, moves, and what the far end says about
+ * it. `check` is due at `checkAt`; what to do is decided by liveness.ts, path-mtu.ts and roaming.ts and carried out here.
+ */
+export class Session {
+  readonly association: Association;
+  readonly established: Established;
+  readonly establishedAt: Instant;
+  /** notAfter of the peer's certificate, epoch seconds. */
+  readonly certificateNotAfter: number;
+  /** What we told the peer we do with it. */
+  use: Use = 'standby';
+  peerUse: Use | undefined;
+  peerUseAt: Instant | undefined;
+  /** The peer stops soon. */
+  draining = false;
+  /** Something authenticated has come. */
+  confirmed = false;
+  health: Health = 'alive';
+  /** Since when `health` is dead. */
+  deadSince: Instant | undefined;
+  /** Since when another has taken its place; undefined while it is wanted. */
+  supersededAt: Instant | undefined;
+  rekeyAt: Instant | undefined;
+  /** Why fresh keys are wanted; undefined while they are not. */
+  rekeyWanted: HandshakeTrigger | undefined;
+  /** When a rekey was first asked of the peer, and last. */
+  rekeyAskedAt: Instant | undefined;
+  rekeyAskedLast: Instant | undefined;
+  /** The endpoint we called; undefined when the peer called. */
+  leg: Leg | undefined;
+  memory: PathMemory;
+  checkAt: Instant;
+  /** Inner packets seen either way at the last check, and when their number last changed. */
+  lastTraffic: Instant;
+  readonly #context: Context;
+  readonly #owner: SessionOwner;
+  #liveness: LivenessState;
+  #roaming: RoamingState | undefined;
+  #lastReceive: Instant;
+  /** Probes that may still be answered: id to when they were sent. */
+  readonly #probes = new Map<number, Instant>();
+  /** The latest path-MTU probes: id to datagram size. */
+  readonly #sizes = new Map<number, number>();
+  #nextId: number;
+  /** Records of ours that the data plane sealed, and of the peer's that were no inner packets. */
+  #ownSealed = 0;
+  #ownOpened = 0;
+  #sealedSeen = 0;
+  #openedSeen = 0;
+
+  constructor(
+    context: Context,
+    owner: SessionOwner,
+    association: Association,
+    established: Established,
+    memory: PathMemory,
+    now: Instant,
+  ) {
+    this.#context = context;
+    this.#owner = owner;
+    this.association = association;
+    this.established = established;
+    this.establishedAt = now;
+    this.certificateNotAfter = readCertificate(established.peerCertificate)?.notAfter ?? 0;
+    this.memory = memory;
+    this.checkAt = now;
+    this.lastTraffic = now;
+    this.#liveness = newLiveness(now);
+    this.#lastReceive = now;
+    this.#nextId = new Reader(context.crypto.random(4)).uint(4);
+  }
+
+  get handshakeDuration(): Duration {
+    return ms(this.establishedAt - this.association.startedAt);
+  }
+
+  /** Takes over when the latest record came, without judging anything. */
+  refresh(): void {
+    const came = this.readings().lastReceive;
+    if (came !== undefined && came > this.#lastReceive) this.#lastReceive = came;
+  }
+
+  /** The far end understands control messages. */
+  get speaks(): boolean {
+    return this.established.protocol === PROTOCOL;
+  }
+
+  /** When the latest authenticated record came, as of the last look at the counters. */
+  get lastReceive(): Instant {
+    return this.#lastReceive;
+  }
+
+  /** The counters of the data plane; zero when it knows nothing of the session. */
+  readings(): SessionReadings {
+    return this.#context.readings(this.association.lease.slot) ?? NO_READINGS;
+  }
+
+  /** Looks at the counters, judges, probes; sets `health` and `checkAt`. */
+  check(input: CheckInput, now: Instant): void {
+    const sent = this.observe(now);
+    this.#expireProbes(now);
+    const { quality } = this.memory;
+    const decision = decideLiveness(this.#liveness, {
+      now,
+      lastReceive: this.#lastReceive,
+      sent,
+      purpose: input.purpose,
+      answersProbes: this.speaks,
+      keepalive: input.keepalive,
+      deadAfter: input.deadAfter,
+      timeout: quality.timeout,
+      loss: quality.loss,
+    });
+    this.#liveness = decision.state;
+    this.health = decision.health;
+    this.deadSince = decision.health === 'dead' ? (this.deadSince ?? now) : undefined;
+    if (decision.probe !== 'none') this.#probe(decision.probe === 'padded', now);
+    const next = earliest(this.#searchPathMtu(input, sent, now), this.#roam(now));
+    this.checkAt = earliest(decision.nextCheck, next) ?? decision.nextCheck;
+  }
+
+  /** Tells the peer what we do with the association; repeated by liveness until an answer comes. */
+  announce(use: Use, now: Instant): void {
+    this.use = use;
+    if (!this.speaks || !this.association.installed) return;
+    this.#probe(false, now);
+    if (use === 'active') this.#liveness = { ...this.#liveness, askedAt: now, unanswered: 1, lastProbe: now };
+    this.checkAt = now;
+  }
+
+  /** Makes sure that the next check probes: something suggests that the path may have changed. */
+  suspect(now: Instant): void {
+    this.#liveness = askAtOnce(this.#liveness, now);
+    this.checkAt = now;
+  }
+
+  /** Sends a control message; nothing when the far end would not understand it. */
+  say(message: ControlMessage, path?: Path, length?: number): void {
+    if (!this.speaks || !this.association.installed) return;
+    this.#ownSealed++;
+    this.association.seal(writeControlMessage(message, length), path);
+  }
+
+  /** An authenticated record of application data that is no inner packet. */
+  control(plaintext: Uint8Array, now: Instant): void {
+    this.heard(now);
+    this.#ownOpened++;
+    const message = parseControlMessage(plaintext);
+    if (message !== undefined && this.speaks) this.#react(message, now);
+  }
+
+  /** An authenticated record came that is neither inner packet nor control message. */
+  heardOther(now: Instant): void {
+    this.#ownOpened++;
+    this.heard(now);
+  }
+
+  /** An authenticated record came. */
+  heard(now: Instant): void {
+    this.confirmed = true;
+    if (now > this.#lastReceive) this.#lastReceive = now;
+  }
+
+  /** A newer record came along another path: it is used once it has proven itself (RFC 9146 §6). */
+  cameFrom(path: Path, now: Instant): void {
+    if (!this.speaks || !this.established.connectionIds || samePath(path, this.association.path)) return;
+    const decision = decideMove(this.#roaming, path, this.#context.crypto.random(TOKEN_LENGTH), now);
+    this.#roaming = decision.state;
+    this.#challenge();
+    this.checkAt = now;
+  }
+
+  /** Octets of UDP payload, and what is left of them for an inner packet. */
+  get pathMtu(): PathMtu {
+    return this.memory.pathMtu.mtu as PathMtu;
+  }
+
+  get overhead(): number {
+    invariant(this.association.protection !== undefined, 'an established association is protected');
+    return this.association.protection.overhead;
+  }
+
+  /** Whether nothing at all has come for so long that nobody is there. */
+  abandoned(now: Instant): boolean {
+    return now - this.#lastReceive >= UNUSED_SILENCE;
+  }
+
+  #react(message: ControlMessage, now: Instant): void {
+    switch (message.type) {
+      case 'probe':
+        this.say({ type: 'probe-reply', use: this.use, id: message.id });
+        this.#peerUses(message.use, now);
+        break;
+      case 'probe-reply':
+        this.#answered(message.id, now);
+        this.#peerUses(message.use, now);
+        break;
+      case 'path-mtu-probe':
+        this.say({ type: 'path-mtu-ack', id: message.id, size: Math.min(message.size, 0xffff) });
+        break;
+      case 'path-mtu-ack':
+        this.#sizeArrived(message.id, now);
+        break;
+      case 'path-challenge':
+        this.say({ type: 'path-response', token: message.token });
+        break;
+      case 'path-response':
+        this.#proven(message.token, now);
+        break;
+      case 'drain':
+        if (!this.draining) {
+          this.draining = true;
+          this.#owner.drainAnnounced(this, now);
+        }
+        break;
+      case 'goodbye':
+        this.#owner.goodbye(this, message.why, message.pause, now);
+        break;
+      case 'rekey-request':
+        this.#owner.rekeyRequested(this, now);
+        break;
+      default:
+        assertNever(message, 'control message');
+    }
+  }
+
+  #peerUses(use: Use, now: Instant): void {
+    this.peerUseAt = now;
+    if (use === this.peerUse) return;
+    this.peerUse = use;
+    this.#owner.useChanged(this, now);
+  }
+
+  /** Reads the counters; true when inner packets were sent since the last time. */
+  observe(now: Instant): boolean {
+    const readings = this.readings();
+    const came = readings.lastReceive;
+    if (came !== undefined && came > this.#lastReceive) this.#lastReceive = came;
+    if (came !== undefined) this.confirmed = true;
+    const sealed = Number(readings.sealedRecords) - this.#ownSealed;
+    const opened = Number(readings.openedRecords) - this.#ownOpened;
+    const sent = sealed > this.#sealedSeen;
+    if (sent || opened > this.#openedSeen) this.lastTraffic = now;
+    this.#sealedSeen = Math.max(sealed, this.#sealedSeen);
+    this.#openedSeen = Math.max(opened, this.#openedSeen);
+    return sent;
+  }
+
+  #probe(padded: boolean, now: Instant): void {
+    const id = this.#takeId();
+    this.#probes.set(id, now);
+    this.say({ type: 'probe', use: this.use, id }, undefined, padded ? PADDED_PROBE - this.overhead : 0);
+  }
+
+  #answered(id: number, now: Instant): void {
+    const sentAt = this.#probes.get(id);
+    if (sentAt === undefined) return;
+    this.#probes.delete(id);
+    const rtt = ms(now - sentAt);
+    this.memory.quality.answered(rtt);
+    this.#context.event({ kind: 'probe', peer: this.#owner.name, result: 'answered', rtt });
+    // An answer ends whatever trouble there was; the next check says so.
+    if (this.health !== 'alive') this.checkAt = now;
+  }
+
+  #expireProbes(now: Instant): void {
+    const patience = Math.max(PROBE_LOST_AFTER, 2 * this.memory.quality.timeout);
+    for (const [id, sentAt] of this.#probes) {
+      if (now - sentAt < patience) break;
+      this.#probes.delete(id);
+      this.memory.quality.lost();
+      this.#context.event({ kind: 'probe', peer: this.#owner.name, result: 'lost', rtt: undefined });
+    }
+  }
+
+  #searchPathMtu(input: CheckInput, busy: boolean, now: Instant): Instant | undefined {
+    if (!this.speaks || input.purpose === 'unused' || !this.association.installed) return undefined;
+    const { memory } = this;
+    const every = Math.max(PATH_MTU_VERIFY, PATH_MTU_VERIFY_PER_PEER * this.#context.peerCount);
+    const decision = decidePathMtu(memory.pathMtu, {
+      now,
+      family: family(this.association.path.remote.address),
+      ceiling: input.ceiling,
+      busy: busy && input.purpose === 'current',
+      // Small probes are answered, so silence is about size: something came since the size probe went out.
+      answering: this.health === 'alive' && this.#lastReceive >= (memory.pathMtu.probe?.at ?? this.#lastReceive),
+      timeout: memory.quality.timeout,
+      loss: memory.quality.loss,
+      verifyEvery: ms(every),
+    });
+    this.#adoptPathMtu(decision.state);
+    if (decision.probe !== undefined) {
+      const id = this.#takeId();
+      this.#sizes.set(id, decision.probe);
+      if (this.#sizes.size > SIZES_KEPT) {
+        const [oldest] = this.#sizes.keys();
+        if (oldest !== undefined) this.#sizes.delete(oldest);
+      }
+      this.say({ type: 'path-mtu-probe', id, size: decision.probe - this.overhead });
+      // What does not fit is told from what is lost by a small probe that does come back.
+      this.#probe(false, now);
+    }
+    return decision.nextAt;
+  }
+
+  #sizeArrived(id: number, now: Instant): void {
+    const size = this.#sizes.get(id);
+    if (size === undefined) return;
+    this.#sizes.delete(id);
+    this.#adoptPathMtu(acknowledgePathMtu(this.memory.pathMtu, size, now));
+    this.checkAt = now;
+  }
+
+  #adoptPathMtu(state: PathMtuState): void {
+    const before = this.memory.pathMtu.mtu;
+    this.memory.pathMtu = state;
+    if (state.mtu === before) return;
+    this.tellPathMtu();
+    this.#context.event({
+      kind: 'path-mtu',
+      peer: this.#owner.name,
+      mtu: this.pathMtu,
+      direction: state.mtu > before ? 'up' : 'down',
+    });
+  }
+
+  /** Lets the data plane know the size in force. */
+  tellPathMtu(): void {
+    this.#context.emit({ kind: 'path-mtu', slot: this.association.lease.slot, mtu: this.pathMtu });
+  }
+
+  #roam(now: Instant): Instant | undefined {
+    if (this.#roaming === undefined) return undefined;
+    const repeatAfter = this.memory.quality.timeout;
+    const decision = decideRoaming(this.#roaming, repeatAfter, now);
+    this.#roaming = decision.state;
+    if (decision.challenge) this.#challenge();
+    return this.#roaming === undefined ? undefined : later(now, repeatAfter);
+  }
+
+  #challenge(): void {
+    if (this.#roaming !== undefined)
+      this.say({ type: 'path-challenge', token: this.#roaming.token }, this.#roaming.path);
+  }
+
+  #proven(token: Uint8Array, now: Instant): void {
+    if (!provesPath(this.#roaming, token, now)) return;
+    const { path } = this.#roaming;
+    this.#roaming = undefined;
+    this.association.move(path);
+    this.#owner.moved(this, now);
+  }
+
+  #takeId(): number {
+    this.#nextId = (this.#nextId + 1) % 2 ** 32;
+    return this.#nextId;
+  }
+}
+
+/** Path-MTU probes whose answers are still recognised. */
+const SIZES_KEPT = 16;
+
+const NO_READINGS: SessionReadings = {
+  sealedRecords: 0n,
+  sealedBytes: 0n,
+  openedRecords: 0n,
+  openedBytes: 0n,
+  failedOpens: 0n,
+  lastReceive: undefined,
+};

@@ -1,0 +1,376 @@
+import {
+  type Duration,
+  earliest,
+  type Fingerprint,
+  type Instant,
+  later,
+  ms,
+  type PeerId,
+  type SessionSlot,
+} from '../base/brand.ts';
+import { invariant } from '../base/invariant.ts';
+import type { PeerSettings, Settings } from '../config/settings.ts';
+import type { Identity } from '../crypto/identity.ts';
+import type { Path } from '../net/endpoint.ts';
+import { Reader } from '../wire/reader.ts';
+import type { Context } from './context.ts';
+import type { PeerSnapshot, TunnelEffect, TunnelEvent, TunnelPeerOptions, TunnelRoute } from './effects.ts';
+import { systemEngines } from './engines.ts';
+import type { Resolution, TunnelFace, TunnelOptions } from './face.ts';
+import { FrontDoor } from './front-door.ts';
+import { DRAIN_NOTICE_INTERVAL } from './limits.ts';
+import { Peer } from './peer.ts';
+import { PeerTable } from './peer-table.ts';
+import { Registry } from './registry.ts';
+import { computeRoutes, sameRoutes } from './routes.ts';
+import { Schedule } from './schedule.ts';
+import { SlotTable } from './slots.ts';
+import { snapshotOf } from './snapshot.ts';
+
+/**
+ * All peers of one daemon: inputs with the time go in, effects come out of `poll`. Inputs are sorted to the peer they
+ * concern; a peer that was touched settles before the input returns, and is due again at its own deadline, kept in a
+ * heap, so that ten thousand peers cost no more per input than one.
+ */
+export class Tunnel implements TunnelFace {
+  #settings: Settings;
+  #identity: Identity;
+  readonly #effects: TunnelEffect[] = [];
+  #polled = 0;
+  readonly #table = new PeerTable();
+  readonly #registry = new Registry();
+  readonly #schedule = new Schedule<Peer>();
+  readonly #touched = new Set<Peer>();
+  readonly #context: Context;
+  readonly #door: FrontDoor;
+  /** Names being looked up. */
+  readonly #resolving = new Set<string>();
+  #routes: readonly TunnelRoute[] = [];
+  #choices: ReadonlyMap<string, PeerId> = new Map();
+  #routesAt: Instant | undefined;
+  #drain: { readonly until: Instant; readonly noticeAt: Instant } | undefined;
+  #finished = false;
+
+  constructor(options: TunnelOptions) {
+    this.#settings = options.settings;
+    this.#identity = options.identity;
+    this.#context = this.#makeContext(options);
+    this.#door = new FrontDoor(this.#context, this.#table);
+  }
+
+  start(now: Instant): void {
+    this.#arrange(this.#settings, now);
+  }
+
+  datagram(path: Path, datagram: Uint8Array, now: Instant): void {
+    if (this.#finished) return;
+    this.#door.receive(path, datagram, now);
+    this.#settleTouched(now);
+  }
+
+  record(
+    slot: SessionSlot,
+    contentType: number,
+    fragment: Uint8Array,
+    _path: Path,
+    _newest: boolean,
+    now: Instant,
+  ): void {
+    const found = this.#find(slot);
+    if (found === undefined) return;
+    const { association, session, peer } = found;
+    if (contentType === APPLICATION_DATA) session.control(fragment, now);
+    else {
+      session.heardOther(now);
+      association.receiveOpened(contentType, fragment, now);
+    }
+    this.#touched.add(peer);
+    this.#settleTouched(now);
+  }
+
+  confirmed(slot: SessionSlot, now: Instant): void {
+    const found = this.#find(slot);
+    if (found === undefined) return;
+    found.session.heard(now);
+    this.#touched.add(found.peer);
+    this.#settleTouched(now);
+  }
+
+  moved(slot: SessionSlot, path: Path, now: Instant): void {
+    const found = this.#find(slot);
+    if (found === undefined) return;
+    found.session.cameFrom(path, now);
+    this.#touched.add(found.peer);
+    this.#settleTouched(now);
+  }
+
+  resolved(host: string, answer: Resolution, now: Instant): void {
+    this.#resolving.delete(host);
+    for (const peer of this.#table.all) {
+      if (!peer.uses(host)) continue;
+      peer.resolved(host, answer, now);
+      this.#touched.add(peer);
+    }
+    this.#settleTouched(now);
+  }
+
+  networkChanged(now: Instant): void {
+    for (const peer of this.#table.all) {
+      peer.networkChanged(now);
+      this.#touched.add(peer);
+    }
+    this.#settleTouched(now);
+  }
+
+  reload(settings: Settings, identity: Identity, now: Instant): void {
+    if (this.#finished) return;
+    this.#settings = settings;
+    this.#identity = identity;
+    this.#arrange(settings, now);
+  }
+
+  rekey(name: string | undefined, now: Instant): boolean {
+    const peers = name === undefined ? this.#table.all : this.#table.all.filter((peer) => peer.name === name);
+    for (const peer of peers) {
+      peer.rekey(now);
+      this.#touched.add(peer);
+    }
+    this.#settleTouched(now);
+    return peers.length > 0;
+  }
+
+  drain(timeout: Duration, now: Instant): void {
+    if (this.#finished || this.#drain !== undefined) return;
+    this.#drain = { until: later(now, timeout), noticeAt: now };
+    this.#door.close(now);
+    for (const peer of this.#table.all) this.#touched.add(peer);
+    this.#settleTouched(now);
+    this.#driveDrain(now);
+  }
+
+  close(now: Instant): void {
+    this.#finish('stopping', 0, now);
+  }
+
+  tick(now: Instant): void {
+    if (this.#finished) return;
+    this.#door.tick(now);
+    for (let peer = this.#schedule.takeDue(now); peer !== undefined; peer = this.#schedule.takeDue(now)) {
+      this.#touched.add(peer);
+    }
+    this.#settleTouched(now);
+    if (this.#routesAt !== undefined && now >= this.#routesAt) this.#updateRoutes(now);
+    this.#driveDrain(now);
+  }
+
+  poll(): TunnelEffect | undefined {
+    const effect = this.#effects[this.#polled];
+    if (effect === undefined) {
+      this.#effects.length = 0;
+      this.#polled = 0;
+      return undefined;
+    }
+    this.#polled++;
+    return effect;
+  }
+
+  get deadline(): Instant | undefined {
+    if (this.#finished) return undefined;
+    const peers = earliest(this.#schedule.deadline, this.#door.deadline);
+    return earliest(earliest(peers, this.#routesAt), this.#drain?.noticeAt);
+  }
+
+  get draining(): boolean {
+    return this.#drain !== undefined;
+  }
+
+  /** Handshakes under way that belong to no peer yet. */
+  get halfOpen(): number {
+    return this.#door.size;
+  }
+
+  snapshot(now: Instant): readonly PeerSnapshot[] {
+    return this.#table.all.map((peer) => snapshotOf(peer, this.#settings, now));
+  }
+
+  #find(slot: SessionSlot) {
+    const association = this.#registry.at(slot);
+    const peer = association?.peer === undefined ? undefined : this.#table.byId(association.peer);
+    const session = peer?.sessions.find((s) => s.association === association);
+    return association === undefined || session === undefined || peer === undefined
+      ? undefined
+      : { association, session, peer };
+  }
+
+  #settleTouched(now: Instant): void {
+    // Settling a peer may touch it or another again; each is taken until nothing is left.
+    for (let rounds = 0; this.#touched.size > 0; rounds++) {
+      invariant(rounds < SETTLE_ROUNDS, 'peers come to rest');
+      const peers = [...this.#touched];
+      this.#touched.clear();
+      for (const peer of peers) {
+        if (this.#table.byId(peer.id) !== peer) continue;
+        peer.settle(now);
+        this.#table.refresh(peer);
+        const { deadline } = peer;
+        this.#schedule.set(peer, deadline === undefined ? undefined : later(now, ms(Math.max(deadline - now, 1))));
+      }
+    }
+  }
+
+  /** Makes the peers what `settings` say, and tells the data plane. */
+  #arrange(settings: Settings, now: Instant): void {
+    const before = this.#table.all;
+    const matched = matchPeers(before, settings.peers);
+    for (const peer of before) {
+      if (matched.includes(peer)) continue;
+      peer.stop('removed', now);
+      this.#schedule.set(peer, undefined);
+    }
+    const freeId = this.#table.freeIds();
+    const peers = settings.peers.map((wanted, i) => matched[i] ?? new Peer(this.#context, freeId(), wanted, now));
+    const changes = peers.map((peer, i) => ({ peer, isNew: matched[i] === undefined, wanted: settings.peers[i] }));
+    // First everybody's settings, then the indexes, and only then what follows from them: nobody is named by old keys.
+    for (const { peer, wanted } of changes) if (wanted !== undefined) peer.adopt(wanted);
+    this.#table.arrange(peers);
+    for (const { peer, isNew } of changes) {
+      this.#emit({ kind: 'peer', peer: peer.id, options: peerOptions(peer.settings, settings) });
+      if (!isNew) peer.reconfigure(now);
+      this.#touched.add(peer);
+    }
+    this.#updateRoutes(now);
+    for (const peer of before) {
+      if (!peers.includes(peer)) this.#emit({ kind: 'remove-peer', peer: peer.id });
+    }
+    this.#settleTouched(now);
+  }
+
+  #updateRoutes(now: Instant): void {
+    const routed = this.#table.all.map((peer) => ({
+      id: peer.id,
+      enabled: peer.settings.enabled,
+      priority: peer.settings.priority,
+      allowedIps: peer.settings.allowedIps,
+      reachable: peer.reachable,
+      heldUntil: peer.heldUntil,
+    }));
+    const routing = computeRoutes(routed, this.#choices, now);
+    this.#choices = routing.choices;
+    this.#routesAt = routing.nextAt;
+    if (sameRoutes(routing.routes, this.#routes)) return;
+    this.#routes = routing.routes;
+    this.#emit({ kind: 'routes', routes: routing.routes });
+  }
+
+  #driveDrain(now: Instant): void {
+    if (this.#drain === undefined || this.#finished || now < this.#drain.noticeAt) return;
+    const { until } = this.#drain;
+    const busy = this.#table.all.filter((peer) => !peer.quiet(now));
+    if (busy.length === 0 || now >= until) {
+      this.#finish('draining', busy.length, now);
+      return;
+    }
+    for (const peer of this.#table.all) peer.announceDrain(ms(until - now));
+    const next = Math.min(DRAIN_NOTICE_INTERVAL, until - now);
+    this.#drain = { until, noticeAt: later(now, ms(next)) };
+  }
+
+  #finish(why: 'stopping' | 'draining', sessionsLeft: number, now: Instant): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#door.close(now);
+    for (const peer of this.#table.all) {
+      peer.stop(why, now);
+      this.#schedule.set(peer, undefined);
+    }
+    this.#touched.clear();
+    this.#emit({ kind: 'finished', sessionsLeft });
+  }
+
+  #emit(effect: TunnelEffect): void {
+    this.#effects.push(effect);
+  }
+
+  #identify(fingerprint: Fingerprint) {
+    const peer = this.#table.byFingerprint(fingerprint);
+    if (peer === undefined || !peer.settings.enabled) return undefined;
+    return { id: peer.id, allowLegacyPeer: peer.settings.allowLegacyPeer };
+  }
+
+  #makeContext(options: TunnelOptions): Context {
+    const tunnel = this;
+    const { crypto } = options;
+    return {
+      get settings() {
+        return tunnel.#settings;
+      },
+      get identity() {
+        return tunnel.#identity;
+      },
+      get draining() {
+        return tunnel.#drain !== undefined || tunnel.#finished;
+      },
+      get peerCount() {
+        return tunnel.#table.size;
+      },
+      crypto,
+      engines: options.engines ?? systemEngines,
+      slots: new SlotTable(crypto),
+      registry: this.#registry,
+      emit: (effect) => this.#emit(effect),
+      event: (event: TunnelEvent) => this.#emit({ kind: 'event', event }),
+      readings: options.session,
+      wallClock: options.wallClock,
+      identify: (fingerprint) => this.#identify(fingerprint),
+      uniform: () => new Reader(crypto.random(6)).uint(6) / 2 ** 48,
+      resolve: (host) => this.#resolve(host),
+      touch: (peer) => this.#touched.add(peer),
+      routesChanged: (now) => {
+        if (this.#hasSharedPrefixes) this.#updateRoutes(now);
+      },
+    };
+  }
+
+  /** Only where several peers claim one prefix does it matter who answers. */
+  get #hasSharedPrefixes(): boolean {
+    return this.#choices.size > 0;
+  }
+
+  #resolve(host: string): void {
+    if (this.#resolving.has(host)) return;
+    this.#resolving.add(host);
+    this.#emit({ kind: 'resolve', host });
+  }
+}
+
+/** The peer that each of `wanted` continues: the one that shares a fingerprint, else the one of that name. */
+function matchPeers(before: readonly Peer[], wanted: readonly PeerSettings[]): readonly (Peer | undefined)[] {
+  const byFingerprint = new Map<Fingerprint, Peer>();
+  const byName = new Map<string, Peer>();
+  for (const peer of before) {
+    byName.set(peer.name, peer);
+    for (const fingerprint of peer.settings.fingerprints) byFingerprint.set(fingerprint, peer);
+  }
+  const taken = new Set<Peer>();
+  const matched: (Peer | undefined)[] = wanted.map((settings) => {
+    const peer = settings.fingerprints.map((f) => byFingerprint.get(f)).find((p) => p !== undefined && !taken.has(p));
+    if (peer !== undefined) taken.add(peer);
+    return peer;
+  });
+  wanted.forEach((settings, i) => {
+    const namesake = byName.get(settings.name);
+    if (matched[i] !== undefined || namesake === undefined || taken.has(namesake)) return;
+    taken.add(namesake);
+    matched[i] = namesake;
+  });
+  return matched;
+}
+
+function peerOptions(peer: PeerSettings, settings: Settings): TunnelPeerOptions {
+  return { dscp: peer.dscp, ecn: settings.interface.ecn, rateLimit: peer.rateLimit, clampMss: true };
+}
+
+const APPLICATION_DATA = 23;
+
+/** More rounds than any chain of consequences has; a loop would be a bug. */
+const SETTLE_ROUNDS = 64;
