@@ -90,8 +90,10 @@ describe.skipIf(lacks('Heat agent', { 'os-apply-config': 'python3-os-apply-confi
         HEAT_CONFIG_STATE: join(root, 'deployed'),
         HEAT_CONFIG_HOOKS: join(AGENT, 'usr/libexec/heat-config/hooks'),
         HEAT_CONFIG_NOTIFY: join(AGENT, 'usr/bin/heat-config-notify'),
-        HEAT_SCRIPT_WORK: join(root, 'work'),
-        HEAT_SCRIPT_OUTPUTS: join(root, 'outputs'),
+        HEAT_HOOK_WORK: join(root, 'work'),
+        HEAT_HOOK_OUTPUTS: join(root, 'outputs'),
+        PYTHONPATH: join(AGENT, 'usr/libexec/heat-config'),
+        PYTHONDONTWRITEBYTECODE: '1',
         COUNT: join(root, 'count'),
       },
     });
