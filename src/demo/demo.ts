@@ -245,7 +245,7 @@ async function untilSlow(rig: Rig): Promise<void> {
 /** What an operator would look at. */
 async function look(link: Link, narrator: Narrator): Promise<unknown> {
   const { paris } = link.rig;
-  narrator.show('dtunnel status', (await link.dtunnel(paris, ['status', 'paris'])).stdout);
+  narrator.show('dtunnel status', (await link.dtunnel(paris, ['status'])).stdout);
   const metrics = (await link.dtunnel(paris, ['metrics', 'paris'])).stdout.split('\n');
   const shown = SHOWN_METRICS.flatMap((name) => metrics.filter((line) => line.startsWith(name)));
   narrator.show('dtunnel metrics paris', `${shown.join('\n')}\n`);

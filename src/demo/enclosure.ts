@@ -33,7 +33,7 @@ export interface StartOptions {
 
 /** How to run a program to its end. */
 export interface RunOptions extends StartOptions {
-  readonly input?: string;
+  readonly input?: string | Uint8Array;
   /** Default 30 s. */
   readonly timeoutMs?: number;
   readonly failureOk?: boolean;

@@ -66,7 +66,11 @@ export class Link {
 
   /** Writes the configuration of `here` anew with `changes`; a running daemon sees it at the next reload. */
   configure(here: Site, changes: ConfigChanges = {}): void {
-    const text = this.#config(here, changes);
+    this.write(here, this.#config(here, changes));
+  }
+
+  /** Replaces the configuration file of `here` by any text. */
+  write(here: Site, text: string): void {
     writeFileSync(this.rig.enclosure.path(this.file(here)), text, { mode: 0o600 });
   }
 
