@@ -144,6 +144,10 @@ export class Report {
 
   #add(severity: Diagnostic['severity'], code: ConfigCode, at: Span, message: string, remarks: Remarks): void {
     const places = [{ at: remarks.caret ?? at, label: remarks.label ?? '' }, ...(remarks.also ?? [])];
+    if (this.#items.length >= MAX_KEPT) {
+      this.#dropped++;
+      return;
+    }
     this.#keep({
       severity,
       code,

@@ -6,7 +6,7 @@ import type { Line, SectionLine, SettingLine, Tree } from './tree.ts';
 
 /**
  * The tree of `source`. Lines are independent of each other, so that one mistake is reported once and hides nothing
- * else; a line with a mistake is left out of the tree.
+ * else; a line with a mistake is `unreadable` in the tree.
  */
 export function parseTree(source: SourceFile, report: Report): Tree {
   const lines: Line[] = [];
@@ -20,7 +20,7 @@ export function parseTree(source: SourceFile, report: Report): Tree {
     }
     inKeyBlock = /-----BEGIN [A-Z0-9 ]+-----/.test(text) && !text.includes('-----END') && !/^\s*[#;]/.test(text);
     const line = parseLine(source, number, report);
-    if (line !== undefined) lines.push(line);
+    lines.push(line ?? { kind: 'unreadable', header: text.trimStart().startsWith('[') });
   }
   return { lines };
 }

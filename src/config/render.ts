@@ -7,17 +7,19 @@ import type { Comment, Line, Piece, SectionLine, SettingLine, Tree } from './tre
 
 /**
  * `tree` as canonical text: keys in their canonical spelling, equals signs of a section in one column, one blank line
- * between blocks, comments kept. What a tree means is not changed, and canonical text renders to itself.
+ * between blocks, comments kept. Meant for trees whose every line was read. What a tree means is not changed, and canonical text renders to itself.
  */
 export function renderTree(tree: Tree): string {
   const out: string[] = [];
   for (const block of blocksOf(tree)) {
     const width = Math.max(0, ...block.map((line) => (line.kind === 'setting' ? canonicalKey(line).length : 0)));
+    const gap = (): void => {
+      if (out.length > 0 && out.at(-1) !== '') out.push('');
+    };
+    gap();
     for (const line of block) {
-      const startsSection = line.kind === 'section' || (line.kind === 'comment' && line === block[0]);
-      if (startsSection && out.length > 0 && out.at(-1) !== '') out.push('');
-      if (line.kind !== 'blank') out.push(renderLine(line, width));
-      else if (out.length > 0 && out.at(-1) !== '') out.push('');
+      if (line.kind === 'blank') gap();
+      else if (line.kind !== 'unreadable') out.push(renderLine(line, width));
     }
   }
   while (out.at(-1) === '') out.pop();
@@ -59,7 +61,7 @@ function takeLeadingComments(block: Line[]): Line[] {
   return block.splice(from);
 }
 
-function renderLine(line: Exclude<Line, { kind: 'blank' }>, width: number): string {
+function renderLine(line: Exclude<Line, { kind: 'blank' | 'unreadable' }>, width: number): string {
   if (line.kind === 'comment') return line.comment.text;
   return withComment(line.kind === 'section' ? renderHeader(line) : renderSetting(line, width), line.comment);
 }

@@ -30,6 +30,8 @@ export class SectionReader {
   readonly #report: Report;
   /** Settings by canonical key name, in the order of the text. */
   readonly #settings = new Map<string, SettingLine[]>();
+  /** Keys that unknown ones were probably meant to be: said once, not said to be missing as well. */
+  readonly #misspelt = new Set<string>();
 
   constructor(section: Section, names: KeyNames, environment: Environment, report: Report) {
     this.section = section;
@@ -132,10 +134,10 @@ export class SectionReader {
   }
 
   #absent(key: KeyInfo): undefined {
-    if (key.required) {
+    if (key.required && !this.section.damaged && !this.#misspelt.has(key.name)) {
       this.#report.error('C015', this.section.header, `${this.title} has no ${key.name}`, {
         label: `${key.name} is required here`,
-        help: `${key.name} = ${key.type}: ${key.help}`,
+        help: `${key.help} (${key.type})`,
       });
     }
     return undefined;
@@ -144,7 +146,7 @@ export class SectionReader {
   #empty(key: KeyInfo, setting: SettingLine): void {
     this.#report.error('C016', setting.key.span, `${key.name} has no value`, {
       label: 'nothing behind it',
-      help: `${key.name} = ${key.type}: ${key.help}`,
+      help: `${key.help} (${key.type})`,
     });
   }
 
@@ -189,6 +191,7 @@ export class SectionReader {
       return;
     }
     const meant = nearest(text, [...names.own, ...names.other.keys].map((known) => known.name).concat('Include'));
+    if (meant !== undefined) this.#misspelt.add(meant);
     this.#report.error('C012', span, `unknown key ${quoted(text)} in ${this.title}`, {
       label: meant === undefined ? 'not a key' : `did you mean '${meant}'?`,
       help: meant === undefined ? 'dtunnel config schema lists every key' : undefined,

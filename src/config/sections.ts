@@ -11,6 +11,8 @@ export interface Section {
   /** `[Peer NAME]`. */
   readonly name: Token | undefined;
   readonly settings: readonly SettingLine[];
+  /** Some of its lines could not be read: what seems to be missing may be in them. */
+  readonly damaged: boolean;
 }
 
 /** What a tree consists of. */
@@ -22,14 +24,19 @@ export interface Sections {
 
 /** The sections of `tree`. Unknown ones are reported and left out with all they hold. */
 export function sectionsOf(tree: Tree, report: Report): Sections {
-  const sections: { kind: Section['kind']; header: Span; name: Token | undefined; settings: SettingLine[] }[] = [];
+  const sections: (Section & { settings: SettingLine[]; damaged: boolean })[] = [];
   const includes: SettingLine[] = [];
   let place: 'top' | 'known' | 'unknown' = 'top';
   for (const line of tree.lines) {
     if (line.kind === 'section') {
       const kind = sectionKind(line, report);
       place = kind === undefined ? 'unknown' : 'known';
-      if (kind !== undefined) sections.push({ kind, header: line.span, name: line.name, settings: [] });
+      if (kind !== undefined) sections.push({ kind, header: line.span, name: line.name, settings: [], damaged: false });
+    } else if (line.kind === 'unreadable') {
+      const open = sections.at(-1);
+      // Settings behind a broken header belong to no section that is known.
+      if (line.header) place = 'unknown';
+      else if (place === 'known' && open !== undefined) open.damaged = true;
     } else if (line.kind === 'setting') {
       if (line.key.text.toLowerCase() === 'include') includes.push(line);
       else if (place === 'known') sections.at(-1)?.settings.push(line);

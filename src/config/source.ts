@@ -4,6 +4,8 @@ import { maskSecrets } from './secrets.ts';
 export class SourceFile {
   readonly name: string;
   readonly lines: readonly string[];
+  /** Lines that were shown already: many findings may be in one long line. */
+  readonly #excerpts = new Map<number, string>();
 
   constructor(name: string, text: string) {
     this.name = name;
@@ -12,7 +14,11 @@ export class SourceFile {
 
   /** Line `number` (from 1) as it may be shown to people: secrets are masked character by character, so columns hold. */
   excerpt(number: number): string {
-    return maskSecrets(this.lines[number - 1] ?? '');
+    const known = this.#excerpts.get(number);
+    if (known !== undefined) return known;
+    const masked = maskSecrets(this.lines[number - 1] ?? '');
+    this.#excerpts.set(number, masked);
+    return masked;
   }
 }
 

@@ -2,7 +2,7 @@ import type { Span } from './source.ts';
 
 /** A configuration text as a tree with positions. Nothing is interpreted yet: keys may be unknown, values wrong. */
 export interface Tree {
-  /** Every line of the text in order; lines that could not be read are missing, and reported. */
+  /** Every line of the text in order. */
   readonly lines: readonly Line[];
 }
 
@@ -11,7 +11,9 @@ export type Line =
   | { readonly kind: 'blank' }
   | { readonly kind: 'comment'; readonly comment: Comment }
   | SectionLine
-  | SettingLine;
+  | SettingLine
+  /** A line that could not be read and was reported; `header`: it was to begin a section. */
+  | { readonly kind: 'unreadable'; readonly header: boolean };
 
 /** `[Interface]`, `[Peer]` or `[Peer NAME]`. */
 export interface SectionLine {

@@ -15,7 +15,7 @@ const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
 /** A duration from `min` to `max` milliseconds; a bare number is seconds. `instead` names words allowed in its place. */
 export function duration(min: number, max: number, instead = ''): ValueParser<Duration> {
   return (text) => {
-    const match = /^(\d{1,15})\s*([A-Za-z]*)$/.exec(text);
+    const match = /^(\d{1,16})\s*([A-Za-z]*)$/.exec(text);
     const unit = DURATION_UNITS.get(match?.[2] === '' ? 's' : (match?.[2]?.toLowerCase() ?? ''));
     const alternative = instead === '' ? '' : `, or ${instead}`;
     if (match === null || unit === undefined) {
@@ -51,7 +51,7 @@ const SIZE_UNITS: ReadonlyMap<string, number> = new Map([
 /** A number of octets from `min` to 2^53 − 1. */
 export function size(min: number, instead: string): ValueParser<number> {
   return (text) => {
-    const match = /^(\d{1,15})\s*([A-Za-z]*)$/.exec(text);
+    const match = /^(\d{1,16})\s*([A-Za-z]*)$/.exec(text);
     const unit = unitOf(SIZE_UNITS, match?.[2]);
     if (match === null || unit === undefined) {
       return err(

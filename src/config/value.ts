@@ -1,5 +1,6 @@
 import { type Result, err, ok } from '../base/result.ts';
 import type { ConfigCode } from './diagnostic.ts';
+import { maskKeyMaterial } from './secrets.ts';
 
 /** Why a text is not a value of its type. Offsets count from the start of the text. */
 export interface ValueProblem {
@@ -25,9 +26,10 @@ export function problem(
   return { code, message, at, length, label, help };
 }
 
-/** `text` in quotes for a message, cut to what fits a line. */
+/** `text` in quotes for a message, cut to what fits a line; what looks like a key is masked. */
 export function quoted(text: string): string {
-  const shown = text.length > 48 ? `${text.slice(0, 45)}…` : text;
+  const masked = maskKeyMaterial(text);
+  const shown = masked.length > 48 ? `${masked.slice(0, 45)}…` : masked;
   return `'${shown}'`;
 }
 
@@ -37,7 +39,7 @@ export function choice<const Word extends string>(choices: readonly Word[]): Val
     const found = choices.find((word) => word.toLowerCase() === text.toLowerCase());
     if (found !== undefined) return ok(found);
     return err(
-      problem('C026', `${quoted(text)} is not one of ${orList(choices)}`, { help: `write ${orList(choices)}` }),
+      problem('C026', `${quoted(text)} is none of ${choices.join(', ')}`, { help: `write ${orList(choices)}` }),
     );
   };
 }
@@ -63,7 +65,7 @@ export function integer(what: string, min: number, max: number, instead = ''): V
     if (value >= min && value <= max) return ok(value);
     const alternative = instead === '' ? '' : `, or ${instead}`;
     return err(
-      problem('C023', `${quoted(text)} is not a ${what}`, {
+      problem('C023', `${quoted(text)} is no ${what}`, {
         help: `write a number from ${min} to ${max}${alternative}`,
       }),
     );
