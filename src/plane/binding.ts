@@ -16,6 +16,134 @@ export interface Addon {
     payloadBytes: number,
     dontFragment: boolean,
   ) => Promise<{ readonly sent: number; readonly rttMs: readonly number[]; readonly errno: number }>;
+  /** Opens everything or throws; `onWake` is called on the event loop when `takeEvents` has something. */
+  readonly Plane: new (
+    options: AddonPlaneOptions,
+    onWake: () => void,
+  ) => AddonPlane;
+}
+
+/** One data plane. Methods throw once it is closed, but for `takeEvents`, `dropOldSockets` and `close`. */
+export interface AddonPlane {
+  deviceName(): string;
+  listening(): { readonly address: Uint8Array; readonly port: number }[];
+  features(): { readonly offloads: number; readonly aead: string; readonly realtime: boolean };
+  install(session: AddonSession): void;
+  activate(peer: number, slot: number | undefined): void;
+  move(slot: number, remoteAddress: Uint8Array, remotePort: number, localAddress: Uint8Array | undefined): void;
+  setPathMtu(slot: number, octets: number): void;
+  retire(slot: number): void;
+  setRoutes(routes: readonly AddonRoute[]): void;
+  setPeer(peer: number, options: AddonPeerOptions): void;
+  removePeer(peer: number): void;
+  sendDatagram(
+    remoteAddress: Uint8Array,
+    remotePort: number,
+    localAddress: Uint8Array | undefined,
+    datagram: Uint8Array,
+  ): void;
+  sealAndSend(
+    slot: number,
+    contentType: number,
+    fragment: Uint8Array,
+    remoteAddress?: Uint8Array,
+    remotePort?: number,
+    localAddress?: Uint8Array,
+  ): void;
+  inject(peer: number, packet: Uint8Array): void;
+  rebind(listen: readonly AddonListen[]): void;
+  dropOldSockets(): void;
+  takeEvents(limit: number): AddonEvent[];
+  session(slot: number): BigUint64Array | undefined;
+  stats(): AddonStats;
+  close(): void;
+}
+
+/** Address of 4 or 16 octets; none: the wildcards of both families. */
+export interface AddonListen {
+  readonly address: Uint8Array | undefined;
+  readonly port: number;
+}
+
+/** `disabled` is a set of bits in the order of `OFFLOADS` in stats.ts. */
+export interface AddonPlaneOptions {
+  readonly name: string;
+  readonly mtu: number;
+  readonly listen: readonly AddonListen[];
+  readonly lanes: number;
+  readonly openssl: boolean;
+  readonly mark: number | undefined;
+  readonly disabled: number;
+  readonly realtime: boolean;
+}
+
+/** `aead` is an index into `AEADS` in native-plane.ts. */
+export interface AddonKeys {
+  readonly aead: number;
+  readonly key: Uint8Array;
+  readonly iv: Uint8Array;
+}
+
+/** Keys and path of a session. */
+export interface AddonSession {
+  readonly slot: number;
+  readonly peer: number;
+  readonly epoch: number;
+  readonly read: AddonKeys;
+  readonly write: AddonKeys;
+  readonly nextWrite: number;
+  readonly accepted: readonly number[];
+  readonly ourConnectionId: Uint8Array;
+  readonly peerConnectionId: Uint8Array;
+  readonly remoteAddress: Uint8Array;
+  readonly remotePort: number;
+  readonly localAddress: Uint8Array | undefined;
+  readonly pathMtu: number;
+}
+
+/** One prefix. */
+export interface AddonRoute {
+  readonly address: Uint8Array;
+  readonly length: number;
+  readonly outbound: number | undefined;
+  readonly inbound: readonly number[];
+}
+
+/** `dscp` undefined: a copy of the inner one. */
+export interface AddonPeerOptions {
+  readonly dscp: number | undefined;
+  readonly ecn: boolean;
+  readonly rateLimit: number | undefined;
+  readonly clampMss: boolean;
+}
+
+/** `kind` is an index into `EVENT_KINDS` in native-plane.ts; which fields mean something depends on it. */
+export interface AddonEvent {
+  readonly kind: number;
+  readonly slot: number;
+  readonly contentType: number;
+  readonly newest: boolean;
+  readonly offload: number;
+  readonly remoteAddress: Uint8Array | undefined;
+  readonly remotePort: number;
+  readonly localAddress: Uint8Array | undefined;
+  /** Milliseconds of CLOCK_MONOTONIC. */
+  readonly at: number;
+  readonly octets?: Uint8Array;
+  readonly text?: string;
+}
+
+/** Counters as flat rows of words; stats.ts knows their order. */
+export interface AddonStats {
+  readonly at: number;
+  readonly global: BigUint64Array;
+  readonly peerIds: Uint32Array;
+  readonly peers: BigUint64Array;
+  readonly sessionSlots: Uint32Array;
+  readonly sessions: BigUint64Array;
+  readonly threads: { readonly name: string; readonly userSeconds: number; readonly systemSeconds: number }[];
+  readonly sessionOctets: number;
+  readonly bufferOctets: number;
 }
 
 /** An Error from a system call: `code` is errno's name, `syscall` the call or socket option. */
@@ -56,5 +184,9 @@ function load(): Addon {
   throw new DtunnelError('S020', `cannot load the native addon (${failures.join('; ')})`);
 }
 
-/** Relative to this file, which lies equally deep in src and in dist. */
-const PLACES = ['../../native/build/Release/dtunnel.node', '../../native/build/Debug/dtunnel.node'];
+/** Relative to this file, which lies equally deep in src and in dist: built here, or come with a release. */
+const PLACES = [
+  '../../native/build/Release/dtunnel.node',
+  '../../native/build/Debug/dtunnel.node',
+  `../../native/prebuilt/linux-${process.arch}/dtunnel.node`,
+];

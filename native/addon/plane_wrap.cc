@@ -1,0 +1,435 @@
+#include "addon/plane_wrap.h"
+
+#include "addon/convert.h"
+#include "addon/plane_arguments.h"
+#include "os/clock.h"
+
+namespace dtunnel {
+namespace {
+
+double ToMilliseconds(std::uint64_t ns) { return static_cast<double>(ns) / 1e6; }
+
+Napi::Value ToBigints(Napi::Env env, const std::vector<std::uint64_t>& words) {
+  Napi::BigUint64Array array = Napi::BigUint64Array::New(env, words.size());
+  for (std::size_t i = 0; i < words.size(); ++i) array[i] = words[i];
+  return array;
+}
+
+Napi::Value ToNumbers(Napi::Env env, const std::vector<std::uint32_t>& words) {
+  Napi::Uint32Array array = Napi::Uint32Array::New(env, words.size());
+  for (std::size_t i = 0; i < words.size(); ++i) array[i] = words[i];
+  return array;
+}
+
+void AppendDrops(const DropCounters& drops, std::vector<std::uint64_t>* out) {
+  for (std::size_t i = 0; i < kDropReasons; ++i) out->push_back(drops[i].value());
+}
+
+// Adds `words` to the end of `out`, or onto what was appended at `base`.
+void Accumulate(const std::vector<std::uint64_t>& words, std::size_t base, std::vector<std::uint64_t>* out) {
+  if (out->size() == base) out->resize(base + words.size());
+  for (std::size_t i = 0; i < words.size(); ++i) (*out)[base + i] += words[i];
+}
+
+// The order of `GLOBAL_WORDS` in src/plane/stats.ts.
+std::vector<std::uint64_t> WordsOf(const ThreadCounters& c) {
+  std::vector<std::uint64_t> words = {
+      c.udp_receive_datagrams.value(),  c.udp_receive_bytes.value(),     c.udp_receive_calls.value(),
+      c.udp_receive_overflows.value(),  c.udp_transmit_datagrams.value(), c.udp_transmit_bytes.value(),
+      c.udp_transmit_calls.value(),     c.extra_records.value(),         c.handed_up.value(),
+      c.control.value(),                c.tun_read_packets.value(),      c.tun_read_calls.value(),
+      c.tun_write_packets.value(),      c.tun_write_calls.value(),       c.too_big_v4.value(),
+      c.too_big_v6.value(),             c.mss_clamped_v4.value(),        c.mss_clamped_v6.value(),
+  };
+  for (const Counter& counter : c.unattributed) words.push_back(counter.value());
+  AppendDrops(c.drops_in, &words);
+  AppendDrops(c.drops_out, &words);
+  return words;
+}
+
+// The order of `PEER_WORDS`.
+std::vector<std::uint64_t> WordsOf(const PeerCounters& c) {
+  std::vector<std::uint64_t> words = {
+      c.receive_packets.value(), c.receive_bytes.value(), c.transmit_packets.value(), c.transmit_bytes.value(),
+      c.gaps.value(),            c.reordered.value(),     c.duplicates.value(),
+  };
+  AppendDrops(c.drops_in, &words);
+  AppendDrops(c.drops_out, &words);
+  return words;
+}
+
+// The order of `SESSION_WORDS`.
+std::vector<std::uint64_t> WordsOf(const SessionTotals& t) {
+  return {t.sealed_records, t.sealed_bytes, t.opened_records, t.opened_bytes, t.failed_opens, t.last_receive_ns};
+}
+
+Napi::Value FromEvent(Napi::Env env, const EventHead& head, Bytes body) {
+  Napi::Object event = Napi::Object::New(env);
+  event["kind"] = Napi::Number::New(env, static_cast<double>(head.kind));
+  event["slot"] = Napi::Number::New(env, head.slot);
+  event["contentType"] = Napi::Number::New(env, head.content_type);
+  event["newest"] = Napi::Boolean::New(env, head.newest);
+  event["offload"] = Napi::Number::New(env, static_cast<double>(head.offload));
+  event["remoteAddress"] = FromAddress(env, head.path.remote.address);
+  event["remotePort"] = Napi::Number::New(env, head.path.remote.port);
+  event["localAddress"] = FromAddress(env, head.path.local);
+  event["at"] = Napi::Number::New(env, ToMilliseconds(head.at_ns));
+  if (head.kind == EventKind::kFailed || head.kind == EventKind::kOffloadDisabled) {
+    event["text"] = Napi::String::New(env, reinterpret_cast<const char*>(body.data()), body.size());
+  } else {
+    event["octets"] = FromBytes(env, body);
+  }
+  return event;
+}
+
+}  // namespace
+
+void PlaneWrap::Export(Napi::Env env, Napi::Object exports) {
+  exports["Plane"] = DefineClass(env, "Plane",
+                                 {
+                                     InstanceMethod<&PlaneWrap::DeviceName>("deviceName"),
+                                     InstanceMethod<&PlaneWrap::Listening>("listening"),
+                                     InstanceMethod<&PlaneWrap::Features>("features"),
+                                     InstanceMethod<&PlaneWrap::Install>("install"),
+                                     InstanceMethod<&PlaneWrap::Activate>("activate"),
+                                     InstanceMethod<&PlaneWrap::Move>("move"),
+                                     InstanceMethod<&PlaneWrap::SetPathMtu>("setPathMtu"),
+                                     InstanceMethod<&PlaneWrap::Retire>("retire"),
+                                     InstanceMethod<&PlaneWrap::SetRoutes>("setRoutes"),
+                                     InstanceMethod<&PlaneWrap::SetPeer>("setPeer"),
+                                     InstanceMethod<&PlaneWrap::RemovePeer>("removePeer"),
+                                     InstanceMethod<&PlaneWrap::SendDatagram>("sendDatagram"),
+                                     InstanceMethod<&PlaneWrap::SealAndSend>("sealAndSend"),
+                                     InstanceMethod<&PlaneWrap::Inject>("inject"),
+                                     InstanceMethod<&PlaneWrap::Rebind>("rebind"),
+                                     InstanceMethod<&PlaneWrap::DropOldSockets>("dropOldSockets"),
+                                     InstanceMethod<&PlaneWrap::TakeEvents>("takeEvents"),
+                                     InstanceMethod<&PlaneWrap::SessionOf>("session"),
+                                     InstanceMethod<&PlaneWrap::Stats>("stats"),
+                                     InstanceMethod<&PlaneWrap::Close>("close"),
+                                 });
+}
+
+// new Plane(options, onWake): opens everything or throws.
+PlaneWrap::PlaneWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PlaneWrap>(info), env_(info.Env()) {
+  const auto config = ToPlaneConfig(info[0]);
+  if (!config) return;
+  if (!info[1].IsFunction()) {
+    ThrowTypeError(env_, "onWake must be a function");
+    return;
+  }
+  wake_ = Napi::ThreadSafeFunction::New(env_, info[1].As<Napi::Function>(), "dtunnel.plane", 0, 1);
+  const Napi::ThreadSafeFunction wake = wake_;
+  // NonBlockingCall fails only while the function is being closed, when nobody listens any more.
+  Result<std::unique_ptr<Plane>> plane = Plane::Open(*config, [wake] { wake.NonBlockingCall(); });
+  if (!plane) {
+    wake_.Release();
+    ThrowSystemError(env_, plane.error());
+    return;
+  }
+  plane_ = std::move(plane.value());
+  // Hooks run last in, first out: the threads are gone before Node closes the function they call.
+  napi_add_env_cleanup_hook(env_, &PlaneWrap::OnEnvironmentEnd, this);
+}
+
+PlaneWrap::~PlaneWrap() { Shut(); }
+
+void PlaneWrap::OnEnvironmentEnd(void* self) { static_cast<PlaneWrap*>(self)->Shut(); }
+
+void PlaneWrap::Shut() {
+  if (plane_ == nullptr) return;
+  plane_.reset();
+  wake_.Release();
+  napi_remove_env_cleanup_hook(env_, &PlaneWrap::OnEnvironmentEnd, this);
+}
+
+Plane* PlaneWrap::Open(Napi::Env env) {
+  if (plane_ == nullptr) Napi::Error::New(env, "the plane is closed").ThrowAsJavaScriptException();
+  return plane_.get();
+}
+
+void PlaneWrap::Report(Napi::Env env, Plane::Outcome outcome) {
+  const char* message = nullptr;
+  switch (outcome) {
+    case Plane::Outcome::kDone:
+      return;
+    case Plane::Outcome::kNoPeer:
+      message = "no such peer";
+      break;
+    case Plane::Outcome::kNoSession:
+      message = "no such session";
+      break;
+    case Plane::Outcome::kSlotTaken:
+      message = "the slot is taken";
+      break;
+    case Plane::Outcome::kBadKeys:
+      message = "the keys were refused";
+      break;
+    case Plane::Outcome::kStillInUse:
+      message = "the peer still has sessions";
+      break;
+  }
+  Napi::RangeError::New(env, message).ThrowAsJavaScriptException();
+}
+
+Napi::Value PlaneWrap::DeviceName(const Napi::CallbackInfo& info) {
+  const Plane* plane = Open(info.Env());
+  if (plane == nullptr) return info.Env().Undefined();
+  return Napi::String::New(info.Env(), plane->device_name());
+}
+
+Napi::Value PlaneWrap::Listening(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Plane* plane = Open(env);
+  if (plane == nullptr) return env.Undefined();
+  Napi::Array result = Napi::Array::New(env);
+  for (const Endpoint& endpoint : plane->listening()) {
+    Napi::Object one = Napi::Object::New(env);
+    one["address"] = FromAddress(env, endpoint.address);
+    one["port"] = Napi::Number::New(env, endpoint.port);
+    result[result.Length()] = one;
+  }
+  return result;
+}
+
+Napi::Value PlaneWrap::Features(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Plane* plane = Open(env);
+  if (plane == nullptr) return env.Undefined();
+  Napi::Object result = Napi::Object::New(env);
+  result["offloads"] = Napi::Number::New(env, plane->offloads());
+  result["aead"] = Napi::String::New(env, plane->aead().backend(AeadAlgorithm::kAes128Gcm).name());
+  result["realtime"] = Napi::Boolean::New(env, plane->realtime());
+  return result;
+}
+
+Napi::Value PlaneWrap::Install(const Napi::CallbackInfo& info) {
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return info.Env().Undefined();
+  const auto config = ToSessionConfig(info[0]);
+  if (config) Report(info.Env(), plane->Install(*config));
+  return info.Env().Undefined();
+}
+
+// activate(peer, slot | undefined)
+Napi::Value PlaneWrap::Activate(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto peer = ToUnsigned(info[0], kMaxPeers - 1, "peer");
+  if (!peer) return none;
+  std::optional<Slot> slot;
+  if (!info[1].IsUndefined()) {
+    const auto number = ToUnsigned(info[1], kMaxSlots - 1, "slot");
+    if (!number) return none;
+    slot = static_cast<Slot>(*number);
+  }
+  Report(info.Env(), plane->Activate(static_cast<PeerId>(*peer), slot));
+  return none;
+}
+
+// move(slot, remote, port, local | undefined)
+Napi::Value PlaneWrap::Move(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
+  if (!slot) return none;
+  const auto path = ToPath(info, 1);
+  if (!path) return none;
+  Report(info.Env(), plane->Move(static_cast<Slot>(*slot), *path));
+  return none;
+}
+
+// setPathMtu(slot, octets)
+Napi::Value PlaneWrap::SetPathMtu(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
+  if (!slot) return none;
+  const auto mtu = ToUnsigned(info[1], 65535, "pathMtu");
+  if (!mtu) return none;
+  Report(info.Env(), plane->SetPathMtu(static_cast<Slot>(*slot), static_cast<std::uint32_t>(*mtu)));
+  return none;
+}
+
+// retire(slot)
+Napi::Value PlaneWrap::Retire(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
+  if (!slot) return none;
+  Report(info.Env(), plane->Retire(static_cast<Slot>(*slot)));
+  return none;
+}
+
+Napi::Value PlaneWrap::SetRoutes(const Napi::CallbackInfo& info) {
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return info.Env().Undefined();
+  const auto routes = ToRoutes(info[0]);
+  if (routes) plane->SetRoutes(*routes);
+  return info.Env().Undefined();
+}
+
+// setPeer(peer, options)
+Napi::Value PlaneWrap::SetPeer(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto peer = ToUnsigned(info[0], kMaxPeers - 1, "peer");
+  if (!peer) return none;
+  const auto config = ToPeerConfig(info[1]);
+  if (config) plane->SetPeer(static_cast<PeerId>(*peer), *config);
+  return none;
+}
+
+Napi::Value PlaneWrap::RemovePeer(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto peer = ToUnsigned(info[0], kMaxPeers - 1, "peer");
+  if (!peer) return none;
+  Report(info.Env(), plane->RemovePeer(static_cast<PeerId>(*peer)));
+  return none;
+}
+
+// sendDatagram(remote, port, local | undefined, octets)
+Napi::Value PlaneWrap::SendDatagram(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto path = ToPath(info, 0);
+  if (!path) return none;
+  const auto datagram = ToBytes(info[3], kMaxDatagramSize, "datagram");
+  if (datagram) plane->SendDatagram(*path, *datagram);
+  return none;
+}
+
+// sealAndSend(slot, contentType, octets, remote | undefined, port, local | undefined)
+Napi::Value PlaneWrap::SealAndSend(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
+  if (!slot) return none;
+  const auto type = ToUnsigned(info[1], kApplicationData, "contentType");
+  if (!type) return none;
+  // RFC 6347 §4.1.1: a record fits in a datagram; headers, id and tag need their room.
+  const auto fragment = ToBytes(info[2], kMaxDatagramSize - 512, "fragment");
+  if (!fragment) return none;
+  std::optional<Path> path;
+  if (!info[3].IsUndefined()) {
+    path = ToPath(info, 3);
+    if (!path) return none;
+  }
+  Report(info.Env(),
+         plane->SealAndSend(static_cast<Slot>(*slot), static_cast<std::uint8_t>(*type), *fragment, path));
+  return none;
+}
+
+// inject(peer, octets)
+Napi::Value PlaneWrap::Inject(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto peer = ToUnsigned(info[0], kMaxPeers - 1, "peer");
+  if (!peer) return none;
+  const auto packet = ToBytes(info[1], kMaxPacketSize, "packet");
+  if (packet) Report(info.Env(), plane->Inject(static_cast<PeerId>(*peer), *packet));
+  return none;
+}
+
+Napi::Value PlaneWrap::Rebind(const Napi::CallbackInfo& info) {
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return info.Env().Undefined();
+  const auto listen = ToListenSpecs(info[0]);
+  if (!listen) return info.Env().Undefined();
+  const Status rebound = plane->Rebind(*listen);
+  if (!rebound) ThrowSystemError(info.Env(), rebound.error());
+  return info.Env().Undefined();
+}
+
+Napi::Value PlaneWrap::DropOldSockets(const Napi::CallbackInfo& info) {
+  if (plane_ != nullptr) plane_->DropOldSockets();
+  return info.Env().Undefined();
+}
+
+// takeEvents(limit): an array, empty once closed.
+Napi::Value PlaneWrap::TakeEvents(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto limit = ToUnsigned(info[0], 1u << 20, "limit");
+  if (!limit) return env.Undefined();
+  Napi::Array events = Napi::Array::New(env);
+  if (plane_ == nullptr) return events;
+  plane_->TakeEvents(static_cast<std::size_t>(*limit), [&](const EventHead& head, Bytes body) {
+    events[events.Length()] = FromEvent(env, head, body);
+  });
+  return events;
+}
+
+// session(slot): SESSION_WORDS, or undefined.
+Napi::Value PlaneWrap::SessionOf(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  const Plane* plane = Open(info.Env());
+  if (plane == nullptr) return none;
+  const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
+  if (!slot) return none;
+  const auto totals = plane->SessionOf(static_cast<Slot>(*slot));
+  if (!totals) return none;
+  return ToBigints(info.Env(), WordsOf(*totals));
+}
+
+Napi::Value PlaneWrap::Stats(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Plane* plane = Open(env);
+  if (plane == nullptr) return env.Undefined();
+  Napi::Object result = Napi::Object::New(env);
+  result["at"] = Napi::Number::New(env, ToMilliseconds(NowNs()));
+
+  std::vector<std::uint64_t> global;
+  for (std::size_t i = 0; i < plane->thread_count(); ++i) Accumulate(WordsOf(plane->CountersOf(i)), 0, &global);
+  result["global"] = ToBigints(env, global);
+
+  std::vector<std::uint32_t> ids;
+  std::vector<std::uint64_t> words;
+  for (const auto& peer : plane->peers()) {
+    if (peer == nullptr) continue;
+    ids.push_back(peer->id);
+    const std::size_t base = words.size();
+    for (std::size_t i = 0; i < peer->thread_count; ++i) Accumulate(WordsOf(peer->counters[i]), base, &words);
+  }
+  result["peerIds"] = ToNumbers(env, ids);
+  result["peers"] = ToBigints(env, words);
+
+  ids.clear();
+  words.clear();
+  for (const auto& session : plane->sessions()) {
+    ids.push_back(session->slot);
+    Accumulate(WordsOf(plane->TotalsOf(*session)), words.size(), &words);
+  }
+  result["sessionSlots"] = ToNumbers(env, ids);
+  result["sessions"] = ToBigints(env, words);
+
+  Napi::Array threads = Napi::Array::New(env);
+  for (const auto& thread : plane->threads()) {
+    const CpuTime usage = thread->Usage();
+    Napi::Object one = Napi::Object::New(env);
+    one["name"] = Napi::String::New(env, thread->name());
+    one["userSeconds"] = Napi::Number::New(env, usage.user_seconds);
+    one["systemSeconds"] = Napi::Number::New(env, usage.system_seconds);
+    threads[threads.Length()] = one;
+  }
+  result["threads"] = threads;
+  result["sessionOctets"] = Napi::Number::New(env, static_cast<double>(plane->session_octets()));
+  result["bufferOctets"] = Napi::Number::New(env, static_cast<double>(plane->buffer_octets()));
+  return result;
+}
+
+Napi::Value PlaneWrap::Close(const Napi::CallbackInfo& info) {
+  Shut();
+  return info.Env().Undefined();
+}
+
+}  // namespace dtunnel

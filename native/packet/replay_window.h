@@ -1,0 +1,108 @@
+// ReplayWindow: which record numbers of a session have been accepted (RFC 6347 §4.1.2.6).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace dtunnel {
+
+// A window of the last 8192 numbers of 48 bits. Check is free of effects and runs before opening; Commit runs only after
+// the tag verified, and is what decides: of several threads that commit the same number exactly one gets kAccepted.
+//
+// The bits live in cells of 32 with the number of their block, so that a cell is taken over by one compare-and-swap when
+// the window moves on, and no lock is needed although several lanes may receive records of one session.
+class ReplayWindow {
+ public:
+  static constexpr std::uint64_t kWidth = 8192;
+  // A number is judged lost once this many newer ones have been seen. Most reordering is far shorter; the window
+  // itself still accepts what comes later.
+  static constexpr std::uint64_t kLossDistance = 256;
+
+  enum class Outcome : std::uint8_t { kNewest, kLate, kDuplicate, kTooOld };
+
+  struct Judgement {
+    Outcome outcome;
+    std::uint32_t lost;  // numbers that this commit pushed out of kLossDistance without having been seen
+  };
+
+  // Whether `sequence` could still be accepted.
+  bool Check(std::uint64_t sequence) const {
+    const std::uint64_t edge = edge_.load(std::memory_order_relaxed);
+    if (sequence >= edge) return true;
+    if (edge - sequence > kWidth) return false;
+    const std::uint64_t cell = cells_[CellOf(sequence)].load(std::memory_order_relaxed);
+    return BlockOf(cell) != BlockId(sequence) || (cell & Bit(sequence)) == 0;
+  }
+
+  Judgement Commit(std::uint64_t sequence) {
+    std::uint64_t edge = edge_.load(std::memory_order_relaxed);
+    // The edge moves first: a slower thread that still holds an older number for the same cell then sees that it is
+    // outside the window, or meets the newer block in the cell.
+    bool newest = false;
+    while (sequence >= edge) {
+      if (edge_.compare_exchange_weak(edge, sequence + 1, std::memory_order_relaxed)) {
+        newest = true;
+        break;
+      }
+    }
+    if (!newest && edge - sequence > kWidth) return {Outcome::kTooOld, 0};
+    if (const Outcome refused = Mark(sequence); refused != Outcome::kNewest) return {refused, 0};
+    if (!newest) return {Outcome::kLate, 0};
+    return {Outcome::kNewest, CountLost(edge, sequence + 1)};
+  }
+
+  // Marks a number as accepted before the session starts (RFC 6347 §4.1.2.6: the peer's Finished).
+  void Preset(std::uint64_t sequence) {
+    Commit(sequence);
+    first_ = edge_.load(std::memory_order_relaxed);
+  }
+
+  // One more than the highest accepted number; 0: none yet.
+  std::uint64_t edge() const { return edge_.load(std::memory_order_relaxed); }
+
+ private:
+  // One block more than the width needs, rounded to a multiple of 32 for a cheap remainder: 288 × 32 = 9216 ≥ 8192 + 32.
+  static constexpr std::uint64_t kCells = 288;
+
+  static std::size_t CellOf(std::uint64_t sequence) { return (sequence / 32) % kCells; }
+  static std::uint32_t BlockId(std::uint64_t sequence) { return static_cast<std::uint32_t>(sequence / 32) + 1; }
+  static std::uint32_t BlockOf(std::uint64_t cell) { return static_cast<std::uint32_t>(cell >> 32); }
+  static std::uint64_t Bit(std::uint64_t sequence) { return std::uint64_t{1} << (sequence % 32); }
+
+  Outcome Mark(std::uint64_t sequence) {
+    std::atomic<std::uint64_t>& cell = cells_[CellOf(sequence)];
+    const std::uint32_t block = BlockId(sequence);
+    std::uint64_t seen = cell.load(std::memory_order_relaxed);
+    while (true) {
+      std::uint64_t marked = static_cast<std::uint64_t>(block) << 32 | Bit(sequence);
+      if (BlockOf(seen) == block) {
+        if ((seen & Bit(sequence)) != 0) return Outcome::kDuplicate;
+        marked |= seen;
+      } else if (static_cast<std::int32_t>(BlockOf(seen) - block) > 0 && BlockOf(seen) != 0) {
+        return Outcome::kTooOld;  // a newer block has taken the cell meanwhile
+      }
+      if (cell.compare_exchange_weak(seen, marked, std::memory_order_relaxed)) return Outcome::kNewest;
+    }
+  }
+
+  // How many numbers fell behind kLossDistance unseen when the edge moved from `from` to `to`.
+  std::uint32_t CountLost(std::uint64_t from, std::uint64_t to) const {
+    const std::uint64_t end = to > kLossDistance ? to - kLossDistance : 0;
+    std::uint64_t at = from > kLossDistance ? from - kLossDistance : 0;
+    if (at < first_) at = first_;
+    std::uint64_t lost = 0;
+    for (; at < end && at < from; ++at) {
+      const std::uint64_t cell = cells_[CellOf(at)].load(std::memory_order_relaxed);
+      lost += BlockOf(cell) != BlockId(at) || (cell & Bit(at)) == 0 ? 1 : 0;
+    }
+    if (end > at) lost += end - at;  // numbers at and above the old edge: nobody saw them before this jump
+    return lost > 0xffffffff ? 0xffffffff : static_cast<std::uint32_t>(lost);
+  }
+
+  std::atomic<std::uint64_t> edge_{0};
+  std::uint64_t first_ = 0;  // numbers below are not judged; written before the session is published
+  std::array<std::atomic<std::uint64_t>, kCells> cells_{};
+};
+
+}  // namespace dtunnel

@@ -1,0 +1,446 @@
+#include "plane/plane.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "os/clock.h"
+#include "packet/ip.h"
+
+namespace dtunnel {
+namespace {
+
+constexpr OffloadSet kAllOffloads = (OffloadSet{1} << kOffloads) - 1;
+
+// A burst of a tenth of a second, and at least one super packet.
+double BurstOf(double octets_per_second) { return std::max(octets_per_second / 10, 65536.0 * 2); }
+
+bool IsWildcard(const IpAddress& address) {
+  return std::all_of(address.octets.begin(), address.octets.end(), [](std::uint8_t o) { return o == 0; });
+}
+
+IpAddress Wildcard(std::uint8_t family) {
+  IpAddress address;
+  address.family = family;
+  return address;
+}
+
+}  // namespace
+
+Plane::Plane(const PlaneConfig& config, AeadSuite suite) : config_(config), suite_(suite) {}
+
+Result<std::unique_ptr<Plane>> Plane::Open(const PlaneConfig& config, std::function<void()> wake) {
+  std::optional<AeadSuite> suite = AeadSuite::Choose(config.crypto);
+  if (!suite) return Error{ENOTSUP, "AEAD self-test"};
+  std::unique_ptr<Plane> plane(new Plane(config, *suite));
+  const auto wanted = [&config](Offload offload) { return (config.disabled & BitOf(offload)) == 0; };
+  Result<Tun> tun = Tun::Open(TunOptions{config.device_name, config.device_mtu, config.lanes,
+                                         wanted(Offload::kTunTso), wanted(Offload::kTunUso)});
+  if (!tun) return tun.error();
+  OffloadSet enabled = kAllOffloads & ~config.disabled;
+  if (!tun.value().tso()) enabled &= ~BitOf(Offload::kTunTso);
+  // A kernel that does not know UDP super packets on reading refuses them on writing.
+  if (!tun.value().uso()) enabled &= ~BitOf(Offload::kTunUso);
+  if (!tun.value().uso() && wanted(Offload::kTunUso)) enabled &= ~BitOf(Offload::kTunCoalesceUdp);
+  plane->shared_ = std::make_unique<Shared>(config.lanes, std::move(tun.value()), enabled, std::move(wake));
+  const Status started = plane->Start(config);
+  if (!started) return started.error();
+  return plane;
+}
+
+Status Plane::Start(const PlaneConfig& config) {
+  Result<std::vector<std::shared_ptr<UdpSocket>>> bound = Bind(config.listen);
+  if (!bound) return bound.error();
+  for (const auto& socket : bound.value()) {
+    if (!socket->gro()) shared_->offloads.Disable(Offload::kUdpGro);
+  }
+  socket_sets_.resize(config.lanes);
+  for (std::size_t i = 0; i < 2 * config.lanes; ++i) {
+    Result<Wakeup> wakeup = Wakeup::Create();
+    if (!wakeup) return wakeup.error();
+    wakeups_.push_back(std::move(wakeup.value()));
+  }
+  Publish(std::move(bound.value()));
+  for (std::size_t lane = 0; lane < config.lanes; ++lane) {
+    outbound_.push_back(std::make_unique<Outbound>(shared_.get(), lane, &wakeups_[SendThread(lane)]));
+    inbound_.push_back(std::make_unique<Inbound>(shared_.get(), lane, &wakeups_[ReceiveThread(lane)]));
+  }
+  realtime_ = config.realtime;
+  for (std::size_t lane = 0; lane < config.lanes; ++lane) {
+    const std::string suffix = config.lanes == 1 ? "" : std::to_string(lane);
+    for (const bool sends : {true, false}) {
+      Outbound* outbound = outbound_[lane].get();
+      Inbound* inbound = inbound_[lane].get();
+      Result<std::unique_ptr<Thread>> thread = Thread::Start((sends ? "dtunnel-tx" : "dtunnel-rx") + suffix,
+                                                             [sends, outbound, inbound] {
+                                                               if (sends) {
+                                                                 outbound->Run();
+                                                               } else {
+                                                                 inbound->Run();
+                                                               }
+                                                             });
+      if (!thread) return thread.error();
+      if (config.realtime && !thread.value()->MakeRealtime()) realtime_ = false;
+      threads_.push_back(std::move(thread.value()));
+    }
+  }
+  return Done{};
+}
+
+Plane::~Plane() {
+  if (shared_ == nullptr) return;
+  shared_->stopping.store(true, std::memory_order_relaxed);
+  for (const Wakeup& wakeup : wakeups_) wakeup.Signal();
+  threads_.clear();  // joins
+}
+
+Result<std::vector<std::shared_ptr<UdpSocket>>> Plane::Bind(const std::vector<ListenSpec>& listen) const {
+  std::vector<std::shared_ptr<UdpSocket>> sockets;
+  const auto open = [&](const IpAddress& address, std::uint16_t port) -> Status {
+    UdpOptions options;
+    options.bind = Endpoint{address, port};
+    options.mark = config_.mark;
+    options.gro = (config_.disabled & BitOf(Offload::kUdpGro)) == 0;
+    Result<UdpSocket> socket = UdpSocket::Open(options);
+    if (!socket) return socket.error();
+    sockets.push_back(std::make_shared<UdpSocket>(std::move(socket.value())));
+    return Done{};
+  };
+  for (const ListenSpec& spec : listen) {
+    if (spec.address.family != 0) {
+      const Status opened = open(spec.address, spec.port);
+      if (!opened) return opened.error();
+      continue;
+    }
+    // One port for both families. A port the kernel chose for IPv4 may be taken for IPv6: then another is chosen.
+    constexpr int kAttempts = 16;
+    for (int attempt = 1;; ++attempt) {
+      const Status v4 = open(Wildcard(4), spec.port);
+      if (!v4) return v4.error();
+      const Status v6 = open(Wildcard(6), sockets.back()->local().port);
+      if (v6 || v6.error().code == EAFNOSUPPORT || v6.error().code == EADDRNOTAVAIL) break;  // no IPv6 on this host
+      if (v6.error().code != EADDRINUSE || spec.port != 0 || attempt == kAttempts) return v6.error();
+      sockets.pop_back();
+    }
+  }
+  return sockets;
+}
+
+void Plane::Publish(std::vector<std::shared_ptr<UdpSocket>> sockets) {
+  current_ = std::move(sockets);
+  for (std::size_t lane = 0; lane < shared_->lanes; ++lane) {
+    auto set = std::make_unique<SocketSet>();
+    set->sockets = current_;
+    set->sockets.insert(set->sockets.end(), old_.begin(), old_.end());
+    std::swap(socket_sets_[lane], set);
+    shared_->sockets[lane].store(socket_sets_[lane].get(), std::memory_order_seq_cst);
+    shared_->grace.Retire(std::move(set));
+  }
+  for (const Wakeup& wakeup : wakeups_) wakeup.Signal();
+  shared_->grace.Reclaim();
+}
+
+Status Plane::Rebind(const std::vector<ListenSpec>& listen) {
+  // What stays the same stays open: a second socket on its port would be refused.
+  std::vector<std::shared_ptr<UdpSocket>> kept;
+  std::vector<ListenSpec> wanted;
+  for (const ListenSpec& spec : listen) {
+    bool found = false;
+    for (const auto& socket : current_) {
+      const bool same_address =
+          spec.address.family == 0 ? IsWildcard(socket->local().address) : socket->local().address == spec.address;
+      if (spec.port != 0 && same_address && socket->local().port == spec.port) {
+        kept.push_back(socket);
+        found = true;
+      }
+    }
+    if (!found) wanted.push_back(spec);
+  }
+  Result<std::vector<std::shared_ptr<UdpSocket>>> bound = Bind(wanted);
+  if (!bound) return bound.error();
+  for (const auto& socket : current_) {
+    if (std::find(kept.begin(), kept.end(), socket) == kept.end()) old_.push_back(socket);
+  }
+  kept.insert(kept.end(), bound.value().begin(), bound.value().end());
+  Publish(std::move(kept));
+  for (const auto& session : sessions_) SetPath(session.get(), Path(session->owned_path->path));
+  return Done{};
+}
+
+void Plane::DropOldSockets() {
+  if (old_.empty()) return;
+  old_.clear();
+  Publish(std::vector<std::shared_ptr<UdpSocket>>(current_));
+}
+
+std::vector<Endpoint> Plane::listening() const {
+  std::vector<Endpoint> endpoints;
+  for (const auto& socket : current_) endpoints.push_back(socket->local());
+  return endpoints;
+}
+
+// The socket bound to the path's local address, else a wildcard of the remote's family, else any of that family.
+const UdpSocket* Plane::SocketFor(const Path& path) const {
+  const UdpSocket* best = nullptr;
+  int best_rank = 0;
+  for (const auto& socket : current_) {
+    const IpAddress& bound = socket->local().address;
+    if (bound.family != path.remote.address.family) continue;
+    const int rank = bound == path.local ? 3 : IsWildcard(bound) ? 2 : 1;
+    if (rank > best_rank) {
+      best = socket.get();
+      best_rank = rank;
+    }
+  }
+  return best;
+}
+
+void Plane::SetPath(Session* session, const Path& path) {
+  auto published = std::make_unique<SessionPath>();
+  published->path = path;
+  const UdpSocket* socket = SocketFor(path);
+  // Without a socket of that family every send fails with EBADF and is counted.
+  published->target = SendTarget::Make(socket == nullptr ? -1 : socket->fd(), path);
+  std::unique_ptr<const SessionPath> before = std::move(session->owned_path);
+  session->owned_path = std::move(published);
+  session->path.store(session->owned_path.get(), std::memory_order_seq_cst);
+  shared_->grace.Retire(std::move(before));
+}
+
+bool Plane::MakeCiphers(const SessionConfig& config, Session* session) const {
+  const std::size_t threads = shared_->thread_count();
+  session->sealers.resize(threads);
+  session->openers.resize(threads);
+  for (std::size_t i = 0; i < threads; ++i) {
+    const bool is_main = i == shared_->main_thread();
+    const bool sends = is_main || i % 2 == 0;
+    if (sends) {
+      session->sealers[i] = RecordCipher::Create(suite_, AeadDirection::kSeal, config.write);
+      if (session->sealers[i] == nullptr) return false;
+    }
+    if (!is_main && !sends) {
+      session->openers[i] = RecordCipher::Create(suite_, AeadDirection::kOpen, config.read);
+      if (session->openers[i] == nullptr) return false;
+    }
+  }
+  return true;
+}
+
+Plane::Outcome Plane::Install(const SessionConfig& config) {
+  if (shared_->sessions.Find(config.slot) != nullptr) return Outcome::kSlotTaken;
+  Peer* peer = shared_->peers.Find(config.peer);
+  if (peer == nullptr) return Outcome::kNoPeer;
+  auto session = std::make_unique<Session>();
+  session->slot = config.slot;
+  session->peer = peer;
+  session->epoch = config.epoch;
+  session->has_our_id = !config.our_id.empty();
+  if (session->has_our_id) std::memcpy(session->our_id.data(), config.our_id.data(), kOurConnectionIdSize);
+  session->peer_id.assign(config.peer_id.begin(), config.peer_id.end());
+  session->write_overhead = RecordOverhead(config.write.algorithm, config.peer_id.size());
+  session->order = ++installed_;
+  session->thread_count = shared_->thread_count();
+  session->counters = std::make_unique<SessionCounters[]>(session->thread_count);
+  if (!MakeCiphers(config, session.get())) return Outcome::kBadKeys;
+  session->next_number.store(static_cast<RecordNumber>(config.epoch) << kSequenceBits | config.next_write,
+                             std::memory_order_relaxed);
+  for (const std::uint64_t sequence : config.accepted) session->window.Preset(sequence);
+  SetPath(session.get(), config.path);
+  Session* published = session.get();
+  sessions_.push_back(std::move(session));
+  published->position = sessions_.size() - 1;
+  published->SetPathMtu(config.path_mtu);
+  shared_->sessions.Set(config.slot, published);
+  shared_->endpoints.Add(config.path.remote, published);
+  shared_->grace.Reclaim();
+  return Outcome::kDone;
+}
+
+Plane::Outcome Plane::Activate(PeerId peer_id, std::optional<Slot> slot) {
+  Peer* peer = shared_->peers.Find(peer_id);
+  if (peer == nullptr) return Outcome::kNoPeer;
+  Session* session = nullptr;
+  if (slot) {
+    session = shared_->sessions.Find(*slot);
+    if (session == nullptr || session->peer != peer) return Outcome::kNoSession;
+  }
+  peer->active.store(session, std::memory_order_seq_cst);
+  return Outcome::kDone;
+}
+
+Plane::Outcome Plane::Move(Slot slot, const Path& path) {
+  Session* session = shared_->sessions.Find(slot);
+  if (session == nullptr) return Outcome::kNoSession;
+  const Endpoint before = session->owned_path->path.remote;
+  SetPath(session, path);
+  if (before != path.remote) {
+    shared_->endpoints.Add(path.remote, session);
+    shared_->endpoints.Remove(before, session);
+  }
+  shared_->grace.Reclaim();
+  return Outcome::kDone;
+}
+
+Plane::Outcome Plane::SetPathMtu(Slot slot, std::uint32_t path_mtu) {
+  Session* session = shared_->sessions.Find(slot);
+  if (session == nullptr) return Outcome::kNoSession;
+  session->SetPathMtu(path_mtu);
+  return Outcome::kDone;
+}
+
+Plane::Outcome Plane::Retire(Slot slot) {
+  Session* session = shared_->sessions.Find(slot);
+  if (session == nullptr) return Outcome::kNoSession;
+  Session* expected = session;
+  session->peer->active.compare_exchange_strong(expected, nullptr, std::memory_order_seq_cst);
+  shared_->sessions.Set(slot, nullptr);
+  shared_->endpoints.Remove(session->owned_path->path.remote, session);
+  const std::size_t position = session->position;
+  std::unique_ptr<Session> retired = std::move(sessions_[position]);
+  if (position + 1 != sessions_.size()) {
+    sessions_[position] = std::move(sessions_.back());
+    sessions_[position]->position = position;
+  }
+  sessions_.pop_back();
+  shared_->grace.Retire(std::move(retired));
+  shared_->grace.Reclaim();
+  return Outcome::kDone;
+}
+
+void Plane::SetRoutes(const std::vector<Route>& routes) {
+  std::unique_ptr<const Routes> built = Routes::Build(routes);
+  shared_->routes.store(built.get(), std::memory_order_seq_cst);
+  std::swap(routes_, built);
+  shared_->grace.Retire(std::move(built));
+  shared_->grace.Reclaim();
+}
+
+void Plane::SetPeer(PeerId id, const PeerConfig& config) {
+  if (peers_.size() <= id) peers_.resize(std::size_t{id} + 1);
+  const bool fresh = peers_[id] == nullptr;
+  if (fresh) peers_[id] = std::make_unique<Peer>(id, shared_->thread_count());
+  Peer* peer = peers_[id].get();
+  peer->options.store(config.options, std::memory_order_relaxed);
+  std::unique_ptr<RateLimit> limit;
+  if (config.rate_limit) {
+    const double octets = *config.rate_limit / 8;
+    limit = std::make_unique<RateLimit>(octets, BurstOf(octets));
+  }
+  peer->limit.store(limit.get(), std::memory_order_seq_cst);
+  std::swap(peer->owned_limit, limit);
+  shared_->grace.Retire(std::move(limit));
+  if (fresh) shared_->peers.Set(id, peer);
+  shared_->grace.Reclaim();
+}
+
+Plane::Outcome Plane::RemovePeer(PeerId id) {
+  Peer* peer = shared_->peers.Find(id);
+  if (peer == nullptr) return Outcome::kNoPeer;
+  for (const auto& session : sessions_) {
+    if (session->peer == peer) return Outcome::kStillInUse;
+  }
+  shared_->peers.Set(id, nullptr);
+  shared_->grace.Retire(std::move(peers_[id]));
+  shared_->grace.Reclaim();
+  return Outcome::kDone;
+}
+
+void Plane::SendDatagram(const Path& path, Bytes datagram) {
+  const UdpSocket* socket = SocketFor(path);
+  if (socket == nullptr) return;
+  ThreadCounters& counters = shared_->counters[shared_->main_thread()];
+  counters.udp_transmit_calls.Add();
+  if (!dtunnel::SendDatagram(SendTarget::Make(socket->fd(), path), datagram)) return;
+  counters.udp_transmit_datagrams.Add();
+  counters.udp_transmit_bytes.Add(datagram.size());
+}
+
+Plane::Outcome Plane::SealAndSend(Slot slot, std::uint8_t type, Bytes fragment, const std::optional<Path>& path) {
+  Session* session = shared_->sessions.Find(slot);
+  if (session == nullptr) return Outcome::kNoSession;
+  PeerCounters& peer = session->peer->counters[shared_->main_thread()];
+  const std::optional<RecordNumber> number = session->TakeNumbers(1);
+  if (!number) {
+    peer.drops_out.Add(Drop::kNoKey);
+    return Outcome::kDone;
+  }
+  std::vector<std::uint8_t> content(fragment.begin(), fragment.end());
+  content.push_back(0);  // sealing borrows the octet behind the content
+  std::vector<std::uint8_t> record(fragment.size() + session->write_overhead);
+  const std::size_t size = session->sealers[shared_->main_thread()]->Seal(type, *number, session->peer_id,
+                                                                          content.data(), fragment.size(),
+                                                                          record.data());
+  SessionCounters& counters = session->counters[shared_->main_thread()];
+  counters.sealed_records.Add();
+  counters.sealed_bytes.Add(fragment.size());
+  SendDatagram(path ? *path : session->owned_path->path, Bytes(record.data(), size));
+  return Outcome::kDone;
+}
+
+Plane::Outcome Plane::Inject(PeerId id, Bytes packet) {
+  Peer* peer = shared_->peers.Find(id);
+  if (peer == nullptr) return Outcome::kNoPeer;
+  PeerCounters& counters = peer->counters[shared_->main_thread()];
+  ThreadCounters& thread = shared_->counters[shared_->main_thread()];
+  thread.extra_records.Add();
+  const std::optional<IpPacket> ip = ParseIp(packet, false);
+  if (!ip) {
+    counters.drops_in.Add(Drop::kMalformed);
+    return Outcome::kDone;
+  }
+  const Routes::Entry* entry = routes_ == nullptr ? nullptr : routes_->Find(ip->version, ip->source);
+  if (entry == nullptr || !entry->Allows(id)) {
+    counters.drops_in.Add(Drop::kNotAllowed);
+    return Outcome::kDone;
+  }
+  std::vector<std::uint8_t> framed(kVnetHdrSize + packet.size());
+  EncodeVnetHdr(VnetHdr{}, framed.data());
+  std::memcpy(framed.data() + kVnetHdrSize, packet.data(), packet.size());
+  thread.tun_write_calls.Add();
+  if (::write(shared_->tun.queue(0), framed.data(), framed.size()) < 0) {
+    counters.drops_in.Add(Drop::kSendError);
+    return Outcome::kDone;
+  }
+  thread.tun_write_packets.Add();
+  counters.receive_packets.Add();
+  counters.receive_bytes.Add(packet.size());
+  return Outcome::kDone;
+}
+
+void Plane::TakeEvents(std::size_t limit, const std::function<void(const EventHead&, Bytes)>& deliver) {
+  shared_->grace.Reclaim();
+  shared_->ring.Take(limit, deliver);
+}
+
+SessionTotals Plane::TotalsOf(const Session& session) const {
+  SessionTotals totals;
+  for (std::size_t i = 0; i < session.thread_count; ++i) {
+    const SessionCounters& c = session.counters[i];
+    totals.sealed_records += c.sealed_records.value();
+    totals.sealed_bytes += c.sealed_bytes.value();
+    totals.opened_records += c.opened_records.value();
+    totals.opened_bytes += c.opened_bytes.value();
+    totals.failed_opens += c.failed_opens.value();
+    totals.last_receive_ns = std::max(totals.last_receive_ns, c.last_receive_ns.value());
+  }
+  return totals;
+}
+
+std::optional<SessionTotals> Plane::SessionOf(Slot slot) const {
+  const Session* session = shared_->sessions.Find(slot);
+  if (session == nullptr) return std::nullopt;
+  return TotalsOf(*session);
+}
+
+std::size_t Plane::buffer_octets() const {
+  return shared_->lanes * (Outbound::Footprint() + Inbound::Footprint());
+}
+
+std::size_t Plane::session_octets() const {
+  const std::size_t each =
+      sizeof(Session) + shared_->thread_count() * (sizeof(SessionCounters) + sizeof(RecordCipher)) + sizeof(SessionPath);
+  return sessions_.size() * each + SecretOctets();
+}
+
+}  // namespace dtunnel

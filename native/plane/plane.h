@@ -1,0 +1,122 @@
+// Plane: the data plane as a whole. Every method belongs to one thread, the "main" thread that opened it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "crypto/aead.h"
+#include "os/thread.h"
+#include "plane/config.h"
+#include "plane/inbound.h"
+#include "plane/outbound.h"
+#include "plane/record_protection.h"
+#include "plane/shared.h"
+
+namespace dtunnel {
+
+// Keys and addresses of a session to install. Views are copied during the call.
+struct SessionConfig {
+  Slot slot = 0;
+  PeerId peer = 0;
+  std::uint16_t epoch = 0;
+  RecordKeys read;
+  RecordKeys write;
+  std::uint64_t next_write = 0;
+  std::vector<std::uint64_t> accepted;
+  Bytes our_id;
+  Bytes peer_id;
+  Path path;
+  std::uint32_t path_mtu = 0;
+};
+
+struct PeerConfig {
+  PeerOptions options;
+  std::optional<double> rate_limit;  // bits per second, each direction
+};
+
+// Sums over threads.
+struct SessionTotals {
+  std::uint64_t sealed_records = 0;
+  std::uint64_t sealed_bytes = 0;
+  std::uint64_t opened_records = 0;
+  std::uint64_t opened_bytes = 0;
+  std::uint64_t failed_opens = 0;
+  std::uint64_t last_receive_ns = 0;
+};
+
+class Plane {
+ public:
+  // What a method refuses; anything but kDone is a mistake of the caller's, never of the network's.
+  enum class Outcome { kDone, kNoPeer, kNoSession, kSlotTaken, kBadKeys, kStillInUse };
+
+  // `wake` is called from any thread when TakeEvents has something.
+  static Result<std::unique_ptr<Plane>> Open(const PlaneConfig& config, std::function<void()> wake);
+  ~Plane();
+  Plane(const Plane&) = delete;
+  Plane& operator=(const Plane&) = delete;
+
+  const std::string& device_name() const { return shared_->tun.name(); }
+  std::vector<Endpoint> listening() const;
+  OffloadSet offloads() const { return shared_->offloads.all(); }
+  const AeadSuite& aead() const { return suite_; }
+  bool realtime() const { return realtime_; }
+
+  Outcome Install(const SessionConfig& config);
+  Outcome Activate(PeerId peer, std::optional<Slot> slot);
+  Outcome Move(Slot slot, const Path& path);
+  Outcome SetPathMtu(Slot slot, std::uint32_t path_mtu);
+  Outcome Retire(Slot slot);
+
+  void SetRoutes(const std::vector<Route>& routes);
+  void SetPeer(PeerId peer, const PeerConfig& config);
+  Outcome RemovePeer(PeerId peer);
+
+  void SendDatagram(const Path& path, Bytes datagram);
+  Outcome SealAndSend(Slot slot, std::uint8_t type, Bytes fragment, const std::optional<Path>& path);
+  Outcome Inject(PeerId peer, Bytes packet);
+
+  // The old sockets are still received from until DropOldSockets.
+  Status Rebind(const std::vector<ListenSpec>& listen);
+  void DropOldSockets();
+
+  void TakeEvents(std::size_t limit, const std::function<void(const EventHead&, Bytes)>& deliver);
+
+  std::optional<SessionTotals> SessionOf(Slot slot) const;
+  const ThreadCounters& CountersOf(std::size_t thread) const { return shared_->counters[thread]; }
+  std::size_t thread_count() const { return shared_->thread_count(); }
+  const std::vector<std::unique_ptr<Thread>>& threads() const { return threads_; }
+  const std::vector<std::unique_ptr<Peer>>& peers() const { return peers_; }
+  const std::vector<std::unique_ptr<Session>>& sessions() const { return sessions_; }
+  SessionTotals TotalsOf(const Session& session) const;
+  std::size_t buffer_octets() const;
+  std::size_t session_octets() const;
+
+ private:
+  Plane(const PlaneConfig& config, AeadSuite suite);
+  Status Start(const PlaneConfig& config);
+  Result<std::vector<std::shared_ptr<UdpSocket>>> Bind(const std::vector<ListenSpec>& listen) const;
+  void Publish(std::vector<std::shared_ptr<UdpSocket>> sockets);
+  const UdpSocket* SocketFor(const Path& path) const;
+  void SetPath(Session* session, const Path& path);
+  bool MakeCiphers(const SessionConfig& config, Session* session) const;
+
+  const PlaneConfig config_;
+  const AeadSuite suite_;
+  bool realtime_ = false;
+  std::uint64_t installed_ = 0;
+  std::vector<Wakeup> wakeups_;  // by thread
+  std::unique_ptr<Shared> shared_;
+  std::vector<std::shared_ptr<UdpSocket>> current_;  // sockets that are sent from
+  std::vector<std::shared_ptr<UdpSocket>> old_;      // sockets still received from after a rebind
+  std::vector<std::unique_ptr<SocketSet>> socket_sets_;  // published, by lane
+  std::unique_ptr<const Routes> routes_;
+  std::vector<std::unique_ptr<Peer>> peers_;        // by id; null where there is none
+  std::vector<std::unique_ptr<Session>> sessions_;  // by position; found by slot in the table
+  std::vector<std::unique_ptr<Outbound>> outbound_;
+  std::vector<std::unique_ptr<Inbound>> inbound_;
+  std::vector<std::unique_ptr<Thread>> threads_;  // last: joined before anything they use goes
+};
+
+}  // namespace dtunnel

@@ -1,0 +1,70 @@
+// SendBatch: records waiting to be sent, packed into messages of equal-size segments (UDP_SEGMENT, udp(7)).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "os/udp.h"
+#include "plane/config.h"
+#include "plane/offloads.h"
+#include "plane/stats.h"
+
+namespace dtunnel {
+
+// Records are sealed straight into the batch. Single-threaded; targets and counters stay valid until Flush.
+class SendBatch {
+ public:
+  // `on_disabled` is told when UDP_SEGMENT was found not to work.
+  SendBatch(ThreadCounters* counters, Offloads* offloads, std::function<void(Offload, int)> on_disabled);
+
+  // Where to write a record of exactly `size` octets for `target`. May send what is finished first, so that no finished
+  // message waits behind more than kFlushSize octets. `inner` is the size of the packet in the record.
+  std::uint8_t* Reserve(const SendTarget& target, PeerCounters* peer, std::uint8_t traffic_class, std::size_t size,
+                        std::size_t inner);
+  // Sends everything.
+  void Flush();
+
+  static std::size_t Footprint() { return kCapacity + 4096; }
+
+ private:
+  struct Message {
+    const SendTarget* target;
+    PeerCounters* peer;
+    std::uint32_t offset;
+    std::uint32_t size;
+    std::uint64_t inner;
+    std::uint16_t segment;
+    std::uint16_t count;
+    std::uint8_t traffic_class;
+    bool closed;
+  };
+
+  // UDP_MAX_SEGMENTS of kernels before 6.9, and the largest UDP payload over IPv4.
+  static constexpr std::size_t kMaxSegments = 64;
+  static constexpr std::size_t kFlushSize = 48 * 1024;
+  static constexpr std::size_t kMaxMessages = 256;
+  static constexpr std::size_t kCapacity = kFlushSize + 2 * 65536;
+
+  bool Fits(const Message& m, const SendTarget& target, const PeerCounters* peer, std::uint8_t traffic_class,
+            std::size_t size) const;
+  std::size_t SendFrom(std::size_t first);
+  void GiveUp(const Message& m, int error);
+  void SendSingly(const Message& m);
+  void CountSent(const Message& m);
+
+  ThreadCounters* const counters_;
+  Offloads* const offloads_;
+  const std::function<void(Offload, int)> on_disabled_;
+  std::unique_ptr<std::uint8_t[]> memory_;
+  std::uint8_t* data_ = nullptr;
+  std::size_t used_ = 0;
+  std::size_t count_ = 0;
+  std::array<Message, kMaxMessages> messages_;
+  std::array<mmsghdr, kMaxMessages> headers_;
+  std::array<iovec, kMaxMessages> vectors_;
+  std::array<std::array<std::uint8_t, kSendControlSize>, kMaxMessages> controls_;
+};
+
+}  // namespace dtunnel

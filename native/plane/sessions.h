@@ -1,0 +1,180 @@
+// Peers and sessions as the data threads see them, and the tables that find them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/endpoint.h"
+#include "os/udp.h"
+#include "packet/replay_window.h"
+#include "plane/config.h"
+#include "plane/grace.h"
+#include "plane/record_protection.h"
+#include "plane/stats.h"
+#include "plane/token_bucket.h"
+
+namespace dtunnel {
+
+struct Session;
+
+// Outer traffic class and inner treatment, one word so that a change is seen whole.
+struct PeerOptions {
+  enum class Dscp : std::uint8_t { kCopy, kFixed };
+  Dscp dscp = Dscp::kCopy;
+  std::uint8_t fixed_dscp = 0;  // 0 … 63; 0 is "clear"
+  bool ecn = true;
+  bool clamp_mss = true;
+};
+
+struct RateLimit {
+  RateLimit(double octets_per_second, double burst) : out(octets_per_second, burst), in(octets_per_second, burst) {}
+  TokenBucket out;
+  TokenBucket in;
+};
+
+// A configured remote. Created and changed by the main thread, read by data threads, which write their own counters.
+struct Peer {
+  Peer(PeerId peer_id, std::size_t threads)
+      : id(peer_id), counters(std::make_unique<PeerCounters[]>(threads)), thread_count(threads) {}
+
+  const PeerId id;
+  std::atomic<PeerOptions> options{PeerOptions{}};
+  std::atomic<RateLimit*> limit{nullptr};  // owned by `owned_limit`
+  std::atomic<Session*> active{nullptr};
+  const std::unique_ptr<PeerCounters[]> counters;  // by thread
+  const std::size_t thread_count;
+  std::unique_ptr<RateLimit> owned_limit;
+};
+static_assert(std::atomic<PeerOptions>::is_always_lock_free);
+
+// Where a session's datagrams go: the path, and the same in the kernel's form.
+struct SessionPath {
+  Path path;
+  SendTarget target;
+};
+
+// What one thread counts for one session.
+struct alignas(64) SessionCounters {
+  Counter sealed_records;
+  Counter sealed_bytes;
+  Counter opened_records;
+  Counter opened_bytes;
+  Counter failed_opens;
+  Counter last_receive_ns;  // 0: never
+};
+
+// Installed keys. Immutable but for the atomics and what is marked as a thread's own.
+struct Session {
+  Slot slot = 0;
+  Peer* peer = nullptr;
+  std::uint16_t epoch = 0;
+  std::array<std::uint8_t, kOurConnectionIdSize> our_id{};
+  bool has_our_id = false;
+  std::vector<std::uint8_t> peer_id;
+  std::size_t write_overhead = 0;
+  std::uint64_t order = 0;   // of installation
+  std::size_t position = 0;  // in the plane's list; the main thread's
+
+  // By thread; null where a thread does not use that direction.
+  std::vector<std::unique_ptr<RecordCipher>> sealers;
+  std::vector<std::unique_ptr<RecordCipher>> openers;
+  std::unique_ptr<SessionCounters[]> counters;
+  std::size_t thread_count = 0;
+
+  std::atomic<const SessionPath*> path{nullptr};  // owned by `owned_path`
+  std::unique_ptr<const SessionPath> owned_path;
+  std::atomic<std::uint32_t> max_packet{0};  // largest inner packet
+
+  alignas(64) std::atomic<RecordNumber> next_number{0};
+  alignas(64) ReplayWindow window;
+  std::atomic<bool> confirmed{false};
+  std::atomic<std::uint64_t> moved_ns{0};  // when the last `moved` event was posted
+
+  void SetPathMtu(std::uint32_t path_mtu) {
+    const std::size_t fits = path_mtu > write_overhead ? path_mtu - write_overhead : 0;
+    max_packet.store(static_cast<std::uint32_t>(fits), std::memory_order_relaxed);
+  }
+
+  // Takes `count` consecutive record numbers; nullopt at the end of the epoch (RFC 6347 §4.1: it must not wrap). The
+  // counter then stays beyond the end: 2^64 refusals would be needed to come back to numbers that were used.
+  std::optional<RecordNumber> TakeNumbers(std::uint64_t count) {
+    const RecordNumber first = next_number.fetch_add(count, std::memory_order_relaxed);
+    const RecordNumber last = first + count - 1;
+    if (first >> kSequenceBits != epoch || last >> kSequenceBits != epoch) return std::nullopt;
+    return first;
+  }
+};
+
+// Find is for every thread; everything else for the main thread.
+template <typename T, std::uint32_t kLimit>
+class SlotTable {
+ public:
+  T* Find(std::uint32_t index) const {
+    if (index >= kLimit) return nullptr;
+    const Page* page = pages_[index / kPageSize].load(std::memory_order_seq_cst);
+    return page == nullptr ? nullptr : (*page)[index % kPageSize].load(std::memory_order_seq_cst);
+  }
+
+  void Set(std::uint32_t index, T* value) {
+    std::unique_ptr<Page>& page = owned_[index / kPageSize];
+    if (page == nullptr) {
+      page = std::make_unique<Page>();
+      pages_[index / kPageSize].store(page.get(), std::memory_order_release);
+    }
+    (*page)[index % kPageSize].store(value, std::memory_order_seq_cst);
+  }
+
+ private:
+  static constexpr std::uint32_t kPageSize = 1024;
+  using Page = std::array<std::atomic<T*>, kPageSize>;
+  // Pages stay until the table goes: slots are reused.
+  std::vector<std::atomic<const Page*>> pages_ = std::vector<std::atomic<const Page*>>(kLimit / kPageSize);
+  std::vector<std::unique_ptr<Page>> owned_ = std::vector<std::unique_ptr<Page>>(kLimit / kPageSize);
+};
+
+using SessionTable = SlotTable<Session, kMaxSlots>;
+using PeerTable = SlotTable<Peer, kMaxPeers>;
+
+// Sessions by remote endpoint, for records without connection id.
+class EndpointIndex {
+ public:
+  explicit EndpointIndex(GracePeriods* grace);
+  ~EndpointIndex();
+  EndpointIndex(const EndpointIndex&) = delete;
+  EndpointIndex& operator=(const EndpointIndex&) = delete;
+
+  // Main thread.
+  void Add(const Endpoint& remote, Session* session);
+  void Remove(const Endpoint& remote, Session* session);
+
+  // Any thread: the sessions of `remote`, newest first, at most kMaxTrialOpens.
+  std::size_t Find(const Endpoint& remote, std::array<Session*, kMaxTrialOpens>* out) const;
+
+ private:
+  struct Entry {
+    Endpoint remote;
+    Session* session;
+  };
+  // Replaced as a whole when it changes; newest first.
+  using Bucket = std::vector<Entry>;
+  struct Table {
+    explicit Table(std::size_t size) : buckets(size) {}
+    ~Table();
+    std::vector<std::atomic<const Bucket*>> buckets;
+  };
+
+  std::size_t HashOf(const Endpoint& remote) const;
+  void Grow();
+
+  GracePeriods* const grace_;
+  const std::uint64_t seed_;
+  std::size_t size_ = 0;
+  std::unique_ptr<Table> owned_;
+  std::atomic<const Table*> table_;
+};
+
+}  // namespace dtunnel

@@ -1,0 +1,302 @@
+import type { Duration, Instant, PathMtu, PeerId, SessionSlot } from '../base/brand.ts';
+import { DtunnelError, type ErrorCode } from '../base/errors.ts';
+import { assertNever, invariant } from '../base/invariant.ts';
+import type { AeadName, RecordKeys } from '../crypto/aead.ts';
+import { type Address, addressBytes, addressFromBytes } from '../net/address.ts';
+import { type Endpoint, endpointKey, type Path } from '../net/endpoint.ts';
+import {
+  type AddonEvent,
+  type AddonKeys,
+  type AddonListen,
+  type AddonPlane,
+  isSystemError,
+  loadAddon,
+  type SystemError,
+} from './binding.ts';
+import type {
+  ListenSpec,
+  Offload,
+  PeerOptions,
+  Plane,
+  PlaneEvent,
+  PlaneFeatures,
+  PlaneOptions,
+  PlaneStats,
+  Route,
+  SessionKeys,
+  SessionStats,
+} from './plane.ts';
+import { decodeSession, decodeStats, OFFLOADS } from './stats.ts';
+
+/** AEADs in the addon's order (`AeadAlgorithm` in native/crypto/aead.h). */
+const AEADS = ['aes-128-gcm', 'aes-256-gcm', 'chacha20-poly1305'] as const satisfies readonly AeadName[];
+
+/** Event kinds in the addon's order (`EventKind` in native/plane/control_ring.h). */
+const EVENT_KINDS = ['datagram', 'record', 'confirmed', 'moved', 'offload-disabled', 'failed'] as const;
+
+/** Events handed over in one turn of the event loop, so that a flood does not starve timers and sockets. */
+const EVENTS_PER_TURN = 512;
+
+/** Opens the native data plane: device, sockets, threads. Throws DtunnelError and then leaves nothing behind. */
+export function openNativePlane(options: PlaneOptions): Plane {
+  return new NativePlane(options);
+}
+
+class NativePlane implements Plane {
+  readonly deviceName: string;
+  readonly features: PlaneFeatures;
+  readonly #addon: AddonPlane;
+  readonly #onEvent: (event: PlaneEvent) => void;
+  #listening: readonly Endpoint[];
+  #closed = false;
+  #overlap: NodeJS.Timeout | undefined;
+
+  constructor(options: PlaneOptions) {
+    const { Plane: AddonPlaneClass } = loadAddon();
+    this.#onEvent = options.onEvent;
+    try {
+      this.#addon = new AddonPlaneClass(
+        {
+          name: options.device.name,
+          mtu: options.device.mtu,
+          listen: options.listen.map(toAddonListen),
+          lanes: options.lanes,
+          openssl: options.crypto === 'openssl',
+          mark: options.fwMark,
+          disabled: options.disable.reduce((set, offload) => set | (1 << OFFLOADS.indexOf(offload)), 0),
+          realtime: options.realtime,
+        },
+        () => this.#wake(),
+      );
+    } catch (error) {
+      throw isSystemError(error) ? openError(error, options) : error;
+    }
+    this.deviceName = this.#addon.deviceName();
+    this.#listening = this.#readListening();
+    const features = this.#addon.features();
+    this.features = { ...features, offloads: OFFLOADS.filter((_, i) => (features.offloads & (1 << i)) !== 0) };
+  }
+
+  get listening(): readonly Endpoint[] {
+    return this.#listening;
+  }
+
+  install(session: SessionKeys): void {
+    this.#addon.install({
+      slot: session.slot,
+      peer: session.peer,
+      epoch: session.epoch,
+      read: toAddonKeys(session.read),
+      write: toAddonKeys(session.write),
+      nextWrite: session.nextWrite,
+      accepted: session.accepted,
+      ourConnectionId: session.ourConnectionId,
+      peerConnectionId: session.peerConnectionId,
+      remoteAddress: addressBytes(session.path.remote.address),
+      remotePort: session.path.remote.port,
+      localAddress: toOctets(session.path.local),
+      pathMtu: session.pathMtu,
+    });
+  }
+
+  activate(peer: PeerId, slot: SessionSlot | undefined): void {
+    this.#addon.activate(peer, slot);
+  }
+
+  move(slot: SessionSlot, path: Path): void {
+    this.#addon.move(slot, addressBytes(path.remote.address), path.remote.port, toOctets(path.local));
+  }
+
+  setPathMtu(slot: SessionSlot, mtu: PathMtu): void {
+    this.#addon.setPathMtu(slot, mtu);
+  }
+
+  retire(slot: SessionSlot): void {
+    this.#addon.retire(slot);
+  }
+
+  setRoutes(routes: readonly Route[]): void {
+    this.#addon.setRoutes(
+      routes.map((route) => ({
+        address: addressBytes(route.prefix.address),
+        length: route.prefix.length,
+        outbound: route.outbound,
+        inbound: route.inbound,
+      })),
+    );
+  }
+
+  setPeer(peer: PeerId, options: PeerOptions): void {
+    this.#addon.setPeer(peer, {
+      dscp: options.dscp === 'copy' ? undefined : options.dscp === 'clear' ? 0 : options.dscp,
+      ecn: options.ecn,
+      rateLimit: options.rateLimit,
+      clampMss: options.clampMss,
+    });
+  }
+
+  removePeer(peer: PeerId): void {
+    this.#addon.removePeer(peer);
+  }
+
+  sendDatagram(path: Path, datagram: Uint8Array): void {
+    this.#addon.sendDatagram(addressBytes(path.remote.address), path.remote.port, toOctets(path.local), datagram);
+  }
+
+  sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): void {
+    if (path === undefined) {
+      this.#addon.sealAndSend(slot, contentType, fragment);
+    } else {
+      const { remote, local } = path;
+      this.#addon.sealAndSend(slot, contentType, fragment, addressBytes(remote.address), remote.port, toOctets(local));
+    }
+  }
+
+  inject(peer: PeerId, packet: Uint8Array): void {
+    this.#addon.inject(peer, packet);
+  }
+
+  rebind(listen: readonly ListenSpec[], overlap: Duration): void {
+    try {
+      this.#addon.rebind(listen.map(toAddonListen));
+    } catch (error) {
+      throw isSystemError(error) ? bindError(error, listen) : error;
+    }
+    this.#listening = this.#readListening();
+    clearTimeout(this.#overlap);
+    this.#overlap = setTimeout(() => this.#addon.dropOldSockets(), overlap);
+    this.#overlap.unref();
+  }
+
+  session(slot: SessionSlot): SessionStats | undefined {
+    const words = this.#addon.session(slot);
+    return words === undefined ? undefined : decodeSession(words);
+  }
+
+  stats(): PlaneStats {
+    return decodeStats(this.#addon.stats());
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#overlap);
+    this.#addon.close();
+  }
+
+  #readListening(): readonly Endpoint[] {
+    return this.#addon.listening().map(({ address, port }) => ({ address: toAddress(address), port }));
+  }
+
+  #wake(): void {
+    for (const raw of this.#addon.takeEvents(EVENTS_PER_TURN)) {
+      if (this.#closed) return;
+      this.#onEvent(toEvent(raw));
+    }
+  }
+}
+
+function toEvent(raw: AddonEvent): PlaneEvent {
+  const kind = EVENT_KINDS[raw.kind];
+  const at = raw.at as Instant;
+  const slot = raw.slot as SessionSlot;
+  switch (kind) {
+    case 'datagram':
+      return { kind, path: toPath(raw), datagram: raw.octets ?? new Uint8Array(), at };
+    case 'record':
+      return {
+        kind,
+        slot,
+        contentType: raw.contentType,
+        fragment: raw.octets ?? new Uint8Array(),
+        path: toPath(raw),
+        newest: raw.newest,
+        at,
+      };
+    case 'confirmed':
+      return { kind, slot, at };
+    case 'moved':
+      return { kind, slot, path: toPath(raw), at };
+    case 'offload-disabled': {
+      const offload: Offload | undefined = OFFLOADS[raw.offload];
+      invariant(offload !== undefined, 'the addon names a known offload');
+      return { kind, offload, error: raw.text ?? '' };
+    }
+    case 'failed':
+      return { kind, error: raw.text ?? '' };
+    case undefined:
+      throw new Error(`invariant violated: unexpected event kind ${raw.kind}`);
+    default:
+      return assertNever(kind, 'event kind');
+  }
+}
+
+function toPath(raw: AddonEvent): Path {
+  invariant(raw.remoteAddress !== undefined, 'an event with a path has a remote address');
+  return {
+    remote: { address: toAddress(raw.remoteAddress), port: raw.remotePort },
+    local: raw.localAddress === undefined ? undefined : toAddress(raw.localAddress),
+  };
+}
+
+function toAddress(octets: Uint8Array): Address {
+  const address = addressFromBytes(octets);
+  invariant(address !== undefined, 'the addon yields addresses of 4 or 16 octets');
+  return address;
+}
+
+function toOctets(address: Address | undefined): Uint8Array | undefined {
+  return address === undefined ? undefined : addressBytes(address);
+}
+
+function toAddonListen(spec: ListenSpec): AddonListen {
+  return { address: toOctets(spec.address), port: spec.port };
+}
+
+function toAddonKeys(keys: RecordKeys): AddonKeys {
+  return { aead: AEADS.indexOf(keys.aead), key: keys.key, iv: keys.iv };
+}
+
+/** The operator's view of a failed start. The failed call tells device from socket. */
+function openError(error: SystemError, options: PlaneOptions): DtunnelError {
+  const device = `TUN device ${options.device.name}`;
+  const fail = (code: ErrorCode, message: string): DtunnelError => new DtunnelError(code, message, { cause: error });
+  switch (error.syscall) {
+    case 'open':
+      return DENIED.has(error.code)
+        ? fail('S010', `no permission to create ${device} (${error.code} on /dev/net/tun)`)
+        : fail('S011', `cannot create ${device}: /dev/net/tun is not there (${error.code})`);
+    case 'TUNSETIFF':
+      if (DENIED.has(error.code)) return fail('S010', `no permission to create ${device} (${error.code})`);
+      return error.code === 'EBUSY' || error.code === 'EINVAL'
+        ? fail('S012', `${device} is in use by another process, or a device of another kind has its name`)
+        : fail('S011', `cannot create ${device} (${error.code})`);
+    case 'TUNSETVNETHDRSZ':
+    case 'TUNSETOFFLOAD':
+      return fail('S011', `this kernel's TUN driver lacks ${error.syscall} (${error.code})`);
+    case 'SIOCSIFMTU':
+    case 'SIOCSIFTXQLEN':
+      return fail('S010', `cannot set up ${device}: ${error.syscall} was refused (${error.code})`);
+    case 'pthread_create':
+    case 'eventfd':
+    case 'AEAD self-test':
+      return fail('S001', `cannot start the data plane: ${error.syscall} failed (${error.code})`);
+    default:
+      return bindError(error, options.listen);
+  }
+}
+
+function bindError(error: SystemError, listen: readonly ListenSpec[]): DtunnelError {
+  const where = listen.map(listenText).join(', ');
+  if (error.code === 'EADDRINUSE') {
+    return new DtunnelError('N001', `another program listens on UDP ${where}`, { cause: error });
+  }
+  return new DtunnelError('N002', `cannot listen on UDP ${where}: ${error.syscall} failed (${error.code})`, {
+    cause: error,
+  });
+}
+
+function listenText(spec: ListenSpec): string {
+  return spec.address === undefined ? `port ${spec.port}` : endpointKey({ address: spec.address, port: spec.port });
+}
+
+const DENIED: ReadonlySet<string> = new Set(['EPERM', 'EACCES']);
