@@ -66,8 +66,6 @@ export class Association {
   readonly #pathMtu: PathMtu;
   readonly #unproven: number | undefined;
   #sent = 0;
-  /** Times the handshake had to wait for its timer. */
-  #timeouts = 0;
   #closed = false;
 
   constructor(context: Context, lease: SlotLease, spec: AssociationSpec, owner: AssociationOwner, now: Instant) {
@@ -94,6 +92,7 @@ export class Association {
   /** A datagram of the handshake. */
   receive(datagram: Uint8Array, now: Instant): void {
     this.received += datagram.length;
+    this.#fitFlights(now);
     this.#engine.receive(datagram, now);
     this.#pump(now);
   }
@@ -105,7 +104,7 @@ export class Association {
   }
 
   tick(now: Instant): void {
-    if (this.session === undefined) this.#shrinkFlights();
+    this.#fitFlights(now);
     this.#engine.tick(now);
     this.#pump(now);
   }
@@ -178,7 +177,7 @@ export class Association {
         return verdict;
       },
       expected: spec.expected,
-      maxDatagram: Math.min(spec.pathMtu, FLIGHT_SIZES[0]),
+      maxDatagram: Math.min(spec.pathMtu, FLIGHT_SIZES[0].octets),
       protocols: [PROTOCOL],
       connectionId: this.lease.connectionId,
       initialTimeout: spec.initialTimeout,
@@ -277,17 +276,14 @@ export class Association {
     this.#context.slots.release(this.lease, this.#installed !== undefined, now);
   }
 
-  /** The handshake does not move: perhaps its flights are larger than the path. */
-  #shrinkFlights(): void {
-    this.#timeouts++;
-    const step = Math.floor(this.#timeouts / TIMEOUTS_PER_SIZE);
-    const size = FLIGHT_SIZES[Math.min(step, FLIGHT_SIZES.length - 1)];
+  /** A handshake that takes long is perhaps one whose flights are larger than the path. */
+  #fitFlights(now: Instant): void {
+    if (this.session !== undefined) return;
+    const age = now - this.startedAt;
+    const size = FLIGHT_SIZES.findLast((step) => age >= step.after)?.octets;
     if (size !== undefined) this.#engine.setMaxDatagram(Math.min(size, this.#pathMtu));
   }
 }
-
-/** Loss alone explains two timeouts; a third hints at the size. */
-const TIMEOUTS_PER_SIZE = 3;
 
 /** The suites of RFC 5289 and RFC 7905 with this AEAD, for either kind of certificate key. */
 function suitesOf(aead: AeadName): readonly SuiteName[] {

@@ -228,10 +228,13 @@ export class FrontDoor implements AssociationOwner {
     return false;
   }
 
-  /** At most two handshakes of one far end: the one under way, and one of a client that started again. */
+  /**
+   * A client that began again has given up what it began before from the same address and port, as its cookie proves:
+   * flights of the old handshake would only be mistaken for those of the new one (their message numbers are the same).
+   */
   #dropOlder(path: Path, now: Instant): void {
-    const open = this.#context.registry.along(path).filter((a) => this.#halfOpen.has(a));
-    for (const association of open.slice(0, Math.max(0, open.length - 1))) {
+    for (const association of this.#context.registry.along(path)) {
+      if (!this.#halfOpen.has(association)) continue;
       association.abandon(now);
       this.#forget(association);
     }

@@ -21,16 +21,16 @@ export const CALL_TIMEOUT: Duration = seconds(15);
 
 /**
  * First retransmission timeout of a flight while the path's RTT is unknown. RFC 6347 §4.2.4.1 suggests 1 s and allows
- * less where latency matters; a gateway that is down is such a place, and a ClientHello every 2 s harms nobody.
+ * less where latency matters: a gateway that is down is such a place, and a ClientHello a second harms nobody.
  */
-export const CALL_TIMER_UNKNOWN: Duration = ms(500);
+export const CALL_TIMER_UNKNOWN: Duration = ms(300);
 
 /** The same once an RTT is known: twice the retransmission timeout of RFC 6298, within these bounds. */
 export const CALL_TIMER_MIN: Duration = ms(100);
 export const CALL_TIMER_MAX: Duration = seconds(1);
 
-/** Ceiling of the doubling. RFC 6347 says 60 s; knocking must go on often enough to notice that a site is back. */
-export const CALL_TIMER_CEILING: Duration = seconds(2);
+/** Ceiling of the doubling. RFC 6347 says 60 s; with a third of all datagrams lost a flight needs several tries a second apart. */
+export const CALL_TIMER_CEILING: Duration = seconds(1);
 
 /** First pause after a failed attempt; doubles, with jitter. */
 export const RETRY_FIRST: Duration = ms(250);
@@ -41,8 +41,12 @@ export const RETRY_MAX: Duration = seconds(30);
 /** Longest pause after an attempt that nobody answered: a single small datagram costs the silent site nothing. */
 export const RETRY_MAX_SILENT: Duration = seconds(2);
 
-/** Datagram sizes for handshake flights: at first, after three and after six timeouts (small path MTU). */
-export const FLIGHT_SIZES = [1200, 548, 256] as const;
+/** Datagram sizes for handshake flights by the age of the handshake: a path may be narrower than anybody thinks. */
+export const FLIGHT_SIZES = [
+  { after: ms(0), octets: 1200 },
+  { after: seconds(2), octets: 548 },
+  { after: seconds(5), octets: 256 },
+] as const;
 
 // --- Names -------------------------------------------------------------------------------------------------------
 
