@@ -20,6 +20,8 @@ export function parseInterfaceAddress(text: string): InterfaceAddress | undefine
   const address = parseAddress(host);
   if (address === undefined) return undefined;
   const bits = family(address) === 4 ? 32 : 128;
+  // The length of a mapped address counts IPv6 bits: as an IPv4 length it would mean another block.
+  if (host.includes(':') && bits === 32 && lengthText !== undefined) return undefined;
   if (lengthText === undefined) return { address, length: bits };
   if (!/^\d{1,3}$/.test(lengthText) || Number(lengthText) > bits) return undefined;
   return { address, length: Number(lengthText) };

@@ -1,0 +1,67 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { addressBytes, addressFromBytes, family, parseAddress } from '../../src/net/address.ts';
+
+describe('addresses', () => {
+  it.each([
+    ['10.0.0.1', '10.0.0.1'],
+    ['255.255.255.255', '255.255.255.255'],
+    ['2001:DB8:0:0:0:0:0:1', '2001:db8::1'],
+    ['::', '::'],
+    ['fe80:0:0:1::', 'fe80:0:0:1::'],
+    // RFC 5952 §4.2.3: the longest run of zeros, the first of equals.
+    ['2001:db8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['::ffff:c000:201', '192.0.2.1'],
+  ])('%s is written %s', (text, canonical) => {
+    expect(parseAddress(text)).toBe(canonical);
+  });
+
+  it.each([
+    '',
+    ' ',
+    '10.0.0',
+    '10.1',
+    '10.0.0.256',
+    '010.0.0.1',
+    '0x0a.0.0.1',
+    '10.0.0.1.',
+    '10.0.0.1/8',
+    '2001:db8::1::2',
+    ':',
+    ':::',
+    'fe80::1%eth0',
+    '12345::',
+    '1:2:3:4:5:6:7',
+    '1:2:3:4:5:6:7:8:9',
+    '[::1]',
+    'localhost',
+    '١٠.0.0.1',
+    '10.0.0.1\n',
+    '::1 ',
+  ])('%j is none', (text) => {
+    expect(parseAddress(text)).toBeUndefined();
+  });
+
+  it('come back from their octets', () => {
+    const octets = fc.oneof(
+      fc.uint8Array({ minLength: 4, maxLength: 4 }),
+      fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    );
+    fc.assert(
+      fc.property(octets, (bytes) => {
+        const address = addressFromBytes(bytes);
+        if (address === undefined) throw new Error('4 or 16 octets are an address');
+        expect(parseAddress(address)).toBe(address);
+        expect(addressFromBytes(addressBytes(address))).toBe(address);
+        if (bytes.length === 4) expect(family(address)).toBe(4);
+        else if (family(address) === 6) expect([...addressBytes(address)]).toEqual([...bytes]);
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it('do not come from any other number of octets', () => {
+    for (const length of [0, 3, 5, 15, 17]) expect(addressFromBytes(new Uint8Array(length))).toBeUndefined();
+  });
+});
