@@ -35,19 +35,16 @@ export const helloReply = z.object({
 /** `reload`: `plan` changes nothing, `revert` goes back to the settings before the last reload. */
 export const reloadRequest = z.strictObject({ plan: z.boolean().default(false), revert: z.boolean().default(false) });
 
-/** One line of a reload plan. */
+/** One line of a reload plan: `Change` of config/diff.ts. */
 export const reloadChange = z.object({
-  action: z.enum(['add', 'remove', 'change']),
-  /** `interface` or `peer`. */
-  section: z.enum(['interface', 'peer']),
-  /** The peer's name. */
+  action: z.enum(['+', '-', '~']),
+  /** The peer's name; absent: the interface. */
   peer: z.string().optional(),
+  /** Absent when a whole peer comes or goes. */
   key: z.string().optional(),
-  /** What changes, as text: `41641 → 4433`, `+ 10.9.0.0/16`. */
-  detail: z.string().optional(),
+  text: z.string(),
   hitless: z.boolean(),
-  /** What the operator should know: `both sockets for 30 s`. */
-  note: z.string().optional(),
+  note: z.string(),
 });
 
 /** Outcome of `reload`. */

@@ -94,9 +94,7 @@ export class ControlServer {
    * died is replaced.
    */
   static async listen(options: ControlServerOptions): Promise<ControlServer> {
-    if (await isServed(options.path)) {
-      throw new DtunnelError('S015', `a daemon already serves ${options.path}`);
-    }
+    await ControlServer.refuseIfServed(options.path);
     const server = new ControlServer(options);
     try {
       mkdirSync(dirname(options.path), { recursive: true, mode: 0o755 });
@@ -109,6 +107,11 @@ export class ControlServer {
       });
     }
     return server;
+  }
+
+  /** Throws `DT_ALREADY_RUNNING` when a live daemon answers at `path`. */
+  static async refuseIfServed(path: string): Promise<void> {
+    if (await isServed(path)) throw new DtunnelError('S015', `it runs already (a daemon answers at ${path})`);
   }
 
   /** Stops listening, ends every stream and removes the socket. */

@@ -1,0 +1,484 @@
+import type { Duration, Instant } from '../base/brand.ts';
+import { DtunnelError } from '../base/errors.ts';
+import { socketPath } from '../control/paths.ts';
+import type { DownReply, DrainReply } from '../control/protocol.ts';
+import { ControlServer } from '../control/server.ts';
+import type { StatusDocument } from '../control/status.ts';
+import { EventMetrics } from '../metrics/event-metrics.ts';
+import { MetricsRegistry } from '../metrics/registry.ts';
+import { endpointKey } from '../net/endpoint.ts';
+import type { Plane } from '../plane/plane.ts';
+import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
+import type { TunnelFace } from '../tunnel/face.ts';
+import { controlHandlers } from './control-handlers.ts';
+import { Driver, type PlaneNotice } from './driver.ts';
+import { Hooks } from './hooks.ts';
+import { Host } from './host.ts';
+import { deviceMtu, HostSync } from './host-sync.ts';
+import { type Configuration, type InForce, readConfiguration } from './in-force.ts';
+import { type DaemonEvent, Log, type LogFormat } from './log.ts';
+import { MetricsService } from './metrics-service.ts';
+import { ServiceManager } from './notify.ts';
+import type { BuildInfo, DaemonParts } from './parts.ts';
+import { Pinger } from './pinger.ts';
+import { planeOptions } from './plane-options.ts';
+import { startPulse } from './pulse.ts';
+import { Recorder } from './recorder.ts';
+import { Reloader } from './reload.ts';
+import { statusPage } from './status-page.ts';
+import { UndoStack } from './undo.ts';
+import { Views } from './views.ts';
+
+/** What a daemon is started with. */
+export interface DaemonOptions {
+  readonly configFile: string;
+  readonly parts: DaemonParts;
+  readonly build: BuildInfo;
+  readonly pid: number;
+  readonly log: {
+    /** Takes finished lines. */
+    readonly write: (line: string) => void;
+    /** The form of lines, given what the settings ask for. */
+    readonly format: (configured: 'auto' | 'pretty' | 'json') => LogFormat;
+    readonly colour: boolean;
+  };
+  /** Told of every change to the host, as `[+]` and `[-]` lines tell it. */
+  readonly onChange: (change: string, done: 'made' | 'undone') => void;
+}
+
+/** A tunnel that is told to close has done so within this, ms; what has not is cut off. */
+const CLOSE_LIMIT = 1_000;
+
+/** Time for the last datagrams (close_notify) to leave the data plane before it is closed, ms. */
+const LINGER = 20;
+
+/**
+ * One running tunnel: the composition root. Starting is all or nothing; stopping takes everything back. Whatever touches
+ * the world comes in through `DaemonParts`.
+ */
+export class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #log: Log;
+  readonly #metrics: EventMetrics;
+  readonly #recorder: Recorder;
+  readonly #hooks: Hooks;
+  readonly #manager: ServiceManager;
+  readonly #host: Host;
+  readonly #hostSync: HostSync;
+  readonly #pinger = new Pinger();
+  readonly #views: Views;
+  readonly #registry: MetricsRegistry;
+  readonly #metricsService: MetricsService;
+  readonly #reloader: Reloader;
+  /** Everything but the control socket, which must outlive the reply to `down`. */
+  readonly #undo: UndoStack;
+  /** What tearing down has undone, in the words of `[-]` lines. */
+  readonly #undone: string[] = [];
+
+  #inForce: InForce;
+  #plane: Plane | undefined;
+  #tunnel: TunnelFace | undefined;
+  #driver: Driver | undefined;
+  #control: ControlServer | undefined;
+  /** Resolves with the sessions left when the tunnel has drained or closed, whoever asked for it. */
+  readonly #finished: Promise<number>;
+  #finish: (sessionsLeft: number) => void = () => undefined;
+  #stopping: Promise<DownReply> | undefined;
+  #refreshing = false;
+  #end: (status: number) => void = () => undefined;
+
+  /** The exit status, once everything is undone. */
+  readonly ended: Promise<number>;
+
+  private constructor(options: DaemonOptions, configuration: Configuration) {
+    const { parts, build, configFile, pid } = options;
+    const { interface: face } = configuration.settings;
+    this.#options = options;
+    this.#inForce = { ...configuration, generation: 1, since: parts.clock() };
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#finished = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    const onBug = (error: unknown): void => this.#bug(error);
+    this.#undo = new UndoStack(onBug);
+    this.#metrics = new EventMetrics(face.name, face.metricsDetail);
+    this.#log = new Log({
+      tunnel: face.name,
+      level: face.logLevel,
+      format: options.log.format(face.logFormat),
+      colour: options.log.colour,
+      write: options.log.write,
+      clock: parts.clock,
+      wallClock: parts.wallClock,
+      onLogged: (level) => this.#metrics.logged(level),
+      onSuppressed: (event) => this.#metrics.suppressed(event),
+    });
+    this.#recorder = new Recorder({
+      metrics: this.#metrics,
+      log: (event, now) => this.#log.log(event, now),
+      onPeerState: (peer, from, to, reason) => this.#peerState(peer, from, to, reason),
+      onProbe: (peer, rttMs) => this.#pinger.probed(peer, rttMs),
+    });
+    this.#hooks = new Hooks((program, reason) =>
+      this.#tell({ event: 'hook.failed', level: 'warn', msg: 'hook failed', fields: { program, reason } }),
+    );
+    this.#manager = new ServiceManager(parts.environment, parts.notify, pid);
+    this.#views = new Views({
+      parts,
+      build,
+      configFile,
+      pid,
+      recorder: this.#recorder,
+      inForce: () => this.#inForce,
+      plane: () => this.#running().plane,
+      tunnel: () => this.#tunnel,
+      deviceMtu: () => this.#host.mtu,
+      isStopping: () => this.#stopping !== undefined,
+    });
+    this.#host = new Host({
+      ip: parts.ip,
+      sysctl: parts.sysctl,
+      onChange: (change, done) => this.#hostChanged(change, done),
+      onWarning: (text) => this.#hostWarning(text),
+    });
+    this.#hostSync = new HostSync(this.#host, (error) => this.#hostWarning(String(error)));
+    this.#registry = new MetricsRegistry(this.#metrics, () => this.#views.metricsInput());
+    this.#metricsService = new MetricsService(
+      {
+        metrics: (format) => this.#registry.expose(format),
+        notReady: () => this.#views.notReady(),
+        page: () => statusPage(this.#views.status()),
+      },
+      onBug,
+    );
+    this.#reloader = new Reloader({
+      clock: parts.clock,
+      plane: () => this.#running().plane,
+      inForce: () => this.#inForce,
+      read: () => readConfiguration(configFile, parts),
+      changeHost: (settings) => this.#hostSync.exclusive(() => this.#host.change(settings)),
+      changeMetrics: (next) => this.#metricsService.change(this.#inForce, next),
+      adopt: (next) => this.#adopt(next),
+      report: (outcome, detail) => this.#reloadOutcome(outcome, detail),
+    });
+  }
+
+  /** A tunnel that runs. Throws DtunnelError with nothing left behind. */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const daemon = new Daemon(options, readConfiguration(options.configFile, options.parts));
+    try {
+      await daemon.#start();
+    } catch (error) {
+      await daemon.#undo.unwind();
+      await daemon.#control?.close();
+      throw error;
+    }
+    return daemon;
+  }
+
+  /** Name of the tunnel. */
+  get name(): string {
+    return this.#inForce.settings.interface.name;
+  }
+
+  /** Everything about it now. */
+  status(): StatusDocument {
+    return this.#views.status();
+  }
+
+  /** Applies the file again; SIGHUP. A failure is told in the log and leaves everything as it was. */
+  async reload(): Promise<void> {
+    this.#manager.reloading(this.#options.parts.clock());
+    try {
+      await this.#reloader.reload({ plan: false, revert: false });
+    } catch (error) {
+      if (!(error instanceof DtunnelError)) this.#bug(error);
+    } finally {
+      this.#manager.ready(this.#views.line());
+    }
+  }
+
+  /** Writes the state of every peer to the log; SIGUSR1. */
+  logStatus(): void {
+    for (const event of this.#views.events()) this.#tell(event);
+  }
+
+  /** Tells peers to fail over and waits until nothing is left or `timeoutMs` have passed. The daemon goes on. */
+  async drain(timeoutMs: number): Promise<DrainReply> {
+    const { clock } = this.#options.parts;
+    const began = clock();
+    this.#tell({ event: 'daemon.drain', level: 'info', msg: 'draining', fields: { timeoutMs } });
+    this.#manager.status('draining');
+    const sessionsLeft = await this.#until(
+      (tunnel, now) => tunnel.drain(timeoutMs as Duration, now),
+      timeoutMs + CLOSE_LIMIT,
+    );
+    const result = sessionsLeft === 0 ? 'drained' : 'timeout';
+    return { result, sessionsLeft, durationMs: Math.round(clock() - began) };
+  }
+
+  /** Takes everything back; the process may end when `ended` resolves. Further calls wait for the first. */
+  stop(status = 0): Promise<DownReply> {
+    this.#stopping ??= this.#stop(status);
+    return this.#stopping;
+  }
+
+  async #start(): Promise<void> {
+    const { parts, configFile, build } = this.#options;
+    const { settings, identity, warnings } = this.#inForce;
+    const fields = { version: build.version, config: configFile };
+    this.#tell({ event: 'daemon.start', level: 'info', msg: 'starting', fields });
+    for (const warning of warnings) this.#tell({ event: 'config.warning', level: 'warn', msg: warning });
+    // Asked first, so that a second start says what is wrong and not that the device is busy.
+    await ControlServer.refuseIfServed(socketPath(this.name, parts.runtimeDir));
+
+    const { mark } = await this.#host.prepare(settings);
+    const plane = parts.openPlane({
+      ...planeOptions(settings, { lanes: parts.lanes, mark }),
+      onEvent: (event) => this.#driver?.planeEvent(event),
+    });
+    this.#plane = plane;
+    this.#undo.push(() => plane.close());
+    await this.#host.setUp(settings, plane.deviceName, deviceMtu(settings, [], 0));
+    this.#undo.push(() => this.#host.tearDown());
+    const tunnel = parts.makeTunnel({
+      settings,
+      identity,
+      crypto: parts.crypto,
+      session: (slot) => plane.session(slot),
+      wallClock: () => parts.wallClock() / 1000,
+    });
+    this.#tunnel = tunnel;
+    const driver = new Driver({
+      tunnel,
+      plane,
+      clock: parts.clock,
+      makeAlarm: parts.makeAlarm,
+      resolve: parts.resolve,
+      onEvent: (event, now) => this.#tunnelEvent(event, now),
+      onFinished: (sessionsLeft) => this.#finish(sessionsLeft),
+      onPlaneNotice: (notice) => this.#planeNotice(notice),
+    });
+    this.#driver = driver;
+    this.#undo.push(() => driver.stop());
+    await this.#metrics.setPeers(settings.peers.map((peer) => peer.name));
+    await this.#serve();
+    driver.input((started, now) => started.start(now));
+    if (!settings.interface.failClosed) this.#adjustHost();
+    this.#watch();
+    this.#announce();
+  }
+
+  /** Control socket and metrics listener: from here on others can ask. */
+  async #serve(): Promise<void> {
+    const { parts, pid, build } = this.#options;
+    this.#control = await ControlServer.listen({
+      path: socketPath(this.name, parts.runtimeDir),
+      gid: parts.controlGid,
+      handlers: controlHandlers({
+        name: this.name,
+        pid,
+        version: build.version,
+        log: this.#log,
+        reloader: this.#reloader,
+        peers: () => this.#views.peers(),
+        status: () => this.#views.status(),
+        rekey: (peer) => this.#running().driver.input((tunnel, now) => tunnel.rekey(peer, now)),
+        drain: (timeoutMs) => this.drain(timeoutMs),
+        stop: () => this.stop(),
+        ping: (peer, timeoutMs) =>
+          this.#pinger.ping(peer, timeoutMs, () =>
+            this.#running().driver.input((tunnel, now) => tunnel.probe?.(peer.name, now)),
+          ),
+        metrics: () => this.#registry.expose('text'),
+      }),
+      onBug: (error) => this.#bug(error),
+    });
+    await this.#metricsService.start(this.#inForce);
+    this.#undo.push(() => this.#metricsService.close());
+  }
+
+  #watch(): void {
+    const { clock, wallClock, watchNetwork } = this.#options.parts;
+    const { plane, driver } = this.#running();
+    this.#undo.push(
+      startPulse({
+        clock,
+        wallClock,
+        onLag: (seconds) => this.#metrics.eventLoopLag(seconds),
+        onClockJump: (seconds) => this.#clockJumped(seconds),
+        onMinute: () => this.#log.summarize(),
+      }),
+    );
+    this.#undo.push(
+      watchNetwork(plane.deviceName, () => {
+        this.#tell({ event: 'network.changed', level: 'debug', msg: 'the network of this host changed' });
+        driver.input((tunnel, now) => tunnel.networkChanged(now));
+      }),
+    );
+    const { watchdogInterval } = this.#manager;
+    if (watchdogInterval === undefined) return;
+    const watchdog = setInterval(() => this.#manager.alive(), watchdogInterval);
+    this.#undo.push(() => clearInterval(watchdog));
+  }
+
+  #announce(): void {
+    const { plane } = this.#running();
+    const fields = {
+      device: plane.deviceName,
+      listening: plane.listening.map(endpointKey).join(' '),
+      startMs: Math.round(this.#options.parts.clock() - this.#views.startedAt),
+      aead: plane.features.aead,
+      offloads: plane.features.offloads.join(' '),
+    };
+    this.#tell({ event: 'daemon.ready', level: 'info', msg: 'ready', fields });
+    this.#manager.ready(this.#views.line());
+    void this.#hooks.run(this.#inForce.settings.interface.onUp, this.#hookEnvironment());
+  }
+
+  async #stop(status: number): Promise<DownReply> {
+    const told = this.#views
+      .peers()
+      .filter((peer) => peer.association !== undefined)
+      .map((peer) => peer.name);
+    this.#manager.stopping('stopping');
+    await this.#hostSync.stop();
+    await this.#until((tunnel, now) => tunnel.close(now), CLOSE_LIMIT);
+    await new Promise((resolve) => setTimeout(resolve, LINGER));
+    const environment = this.#hookEnvironment();
+    await this.#undo.unwind();
+    await this.#hooks.run(this.#inForce.settings.interface.onDown, environment);
+    this.#log.summarize();
+    this.#tell({ event: 'daemon.stop', level: 'info', msg: 'stopped', fields: { exit: status } });
+    // The reply that waits for this leaves first; closing the socket waits for it.
+    setImmediate(() => {
+      void (this.#control?.close() ?? Promise.resolve()).then(() => this.#end(status));
+    });
+    return { changes: [...this.#undone], told };
+  }
+
+  /** Gives an input that ends in `finished`; yields the sessions left, at the latest after `limitMs`. */
+  async #until(give: (tunnel: TunnelFace, now: Instant) => void, limitMs: number): Promise<number> {
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<number>((resolve) => {
+      timer = setTimeout(() => {
+        resolve(this.#views.peers().filter((peer) => peer.association !== undefined).length);
+      }, limitMs);
+    });
+    this.#driver?.input(give);
+    const sessionsLeft = await Promise.race([this.#finished, limit]);
+    clearTimeout(timer);
+    return sessionsLeft;
+  }
+
+  #adopt(next: InForce): void {
+    this.#inForce = next;
+    const { settings, identity } = next;
+    const names = settings.peers.map((peer) => peer.name);
+    this.#log.setLevel(settings.interface.logLevel);
+    this.#recorder.keepOnly(names);
+    void this.#metrics.setPeers(names).catch((error: unknown) => this.#bug(error));
+    this.#running().driver.input((tunnel, now) => tunnel.reload(settings, identity, now));
+    this.#adjustHost();
+  }
+
+  #reloadOutcome(outcome: 'applied' | 'reverted' | 'rejected', detail: string): void {
+    this.#views.reloaded(outcome !== 'rejected');
+    this.#metrics.reload(outcome);
+    const level = outcome === 'rejected' ? 'error' : 'info';
+    this.#tell({ event: `config.${outcome}`, level, msg: `settings ${outcome}`, fields: { detail } });
+  }
+
+  #tunnelEvent(event: TunnelEvent, now: Instant): void {
+    this.#recorder.record(event, now);
+    if (event.kind === 'path-mtu' || event.kind === 'handshake-completed') this.#adjustHost();
+  }
+
+  #peerState(peer: string, from: PeerState, to: PeerState, reason: string): void {
+    this.#refresh();
+    const { failClosed, onPeerState } = this.#inForce.settings.interface;
+    if (!failClosed) this.#adjustHost();
+    void this.#hooks.run(onPeerState, {
+      ...this.#hookEnvironment(),
+      DTUNNEL_PEER: peer,
+      DTUNNEL_STATE: to,
+      DTUNNEL_PREVIOUS_STATE: from,
+      DTUNNEL_REASON: reason,
+    });
+  }
+
+  /** Looks at all peers once, however many of them have just changed. */
+  #refresh(): void {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    setImmediate(() => {
+      this.#refreshing = false;
+      if (this.#stopping !== undefined) return;
+      this.#views.peerChanged();
+      this.#manager.status(this.#views.line());
+    });
+  }
+
+  #adjustHost(): void {
+    this.#hostSync.adjust(() => ({ settings: this.#inForce.settings, peers: this.#views.peers() }));
+  }
+
+  #planeNotice(notice: PlaneNotice): void {
+    if (notice.kind === 'offload-disabled') {
+      const fields = { offload: notice.offload, reason: notice.error };
+      this.#tell({ event: 'offload.disabled', level: 'warn', msg: 'a kernel offload failed and is off', fields });
+      return;
+    }
+    const fields = { reason: notice.error };
+    this.#tell({ event: 'daemon.failed', level: 'error', msg: 'the data plane failed', fields });
+    void this.stop(1);
+  }
+
+  #clockJumped(seconds: number): void {
+    this.#metrics.clockJumped(seconds > 0 ? 'forward' : 'backward');
+    const fields = { seconds: Math.round(seconds * 10) / 10 };
+    this.#tell({ event: 'clock.jumped', level: 'info', msg: 'the wall clock was set', fields });
+  }
+
+  #hostChanged(change: string, done: 'made' | 'undone'): void {
+    if (done === 'undone') this.#undone.push(change);
+    this.#tell({ event: 'host.changed', level: 'debug', msg: `${done === 'made' ? '+' : '-'} ${change}` });
+    this.#options.onChange(change, done);
+  }
+
+  #hostWarning(text: string): void {
+    this.#views.warn(text);
+    this.#tell({ event: 'host.warning', level: 'warn', msg: text });
+  }
+
+  #hookEnvironment(): Readonly<Record<string, string>> {
+    return {
+      DTUNNEL_NAME: this.name,
+      DTUNNEL_DEVICE: this.#plane?.deviceName ?? '',
+      DTUNNEL_CONFIG: this.#options.configFile,
+    };
+  }
+
+  #running(): { readonly plane: Plane; readonly tunnel: TunnelFace; readonly driver: Driver } {
+    if (this.#plane === undefined || this.#tunnel === undefined || this.#driver === undefined) {
+      throw new DtunnelError('S034', 'the tunnel is still starting');
+    }
+    return { plane: this.#plane, tunnel: this.#tunnel, driver: this.#driver };
+  }
+
+  #bug(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#tell({
+      event: 'control.bug',
+      level: 'error',
+      msg: 'unexpected failure, please report',
+      fields: { error: text },
+    });
+  }
+
+  #tell(event: DaemonEvent): void {
+    this.#log.log(event);
+  }
+}

@@ -1,0 +1,79 @@
+import type { Settings } from '../config/settings.ts';
+import { prefixText } from '../net/prefix.ts';
+import type { PeerSnapshot } from '../tunnel/effects.ts';
+import type { Host } from './host.ts';
+
+/** Device MTU before any path is known: what 1500 outside leaves inside, with room for the longest headers. */
+export const INITIAL_MTU = 1420;
+
+/**
+ * Keeps the host in step with the peers: the device's MTU with the paths, and routes with peers that are down when
+ * FailClosed is off. Operations on the host run one after the other, never interleaved with a reload.
+ */
+export class HostSync {
+  readonly #host: Host;
+  readonly #onFailure: (error: unknown) => void;
+  #tail: Promise<unknown> = Promise.resolve();
+  #queued = false;
+  #stopped = false;
+
+  /** `onFailure` is told of an adjustment that failed; the next one is tried nevertheless. */
+  constructor(host: Host, onFailure: (error: unknown) => void) {
+    this.#host = host;
+    this.#onFailure = onFailure;
+  }
+
+  /** Runs `operation` when all that were asked for before are done. */
+  exclusive<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(operation);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Adjusts to what `state` yields when its turn comes; requests that wait already are joined. */
+  adjust(state: () => { readonly settings: Settings; readonly peers: readonly PeerSnapshot[] }): void {
+    if (this.#queued || this.#stopped) return;
+    this.#queued = true;
+    void this.exclusive(async () => {
+      this.#queued = false;
+      if (this.#stopped) return;
+      const { settings, peers } = state();
+      await this.#host.setMtu(settings, deviceMtu(settings, peers, this.#host.mtu));
+      if (!settings.interface.failClosed) await this.#host.change(settings, withheldPrefixes(settings, peers));
+    }).catch(this.#onFailure);
+  }
+
+  /** No more adjustments; resolves when none is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#tail;
+  }
+}
+
+/**
+ * MTU for the device: what the widest path carries inside, so that no path is narrower than it must be; packets too big
+ * for a narrower one are answered per peer. Without any path it stays at `present`.
+ */
+export function deviceMtu(settings: Settings, peers: readonly PeerSnapshot[], present: number): number {
+  const known = peers.flatMap(({ association }) => (association === undefined ? [] : [association.innerMtu]));
+  if (known.length > 0) return Math.max(...known);
+  if (present > 0) return present;
+  return settings.interface.mtu === 'auto' ? INITIAL_MTU : settings.interface.mtu;
+}
+
+/** Prefixes all of whose peers are down: without FailClosed other routes may serve them meanwhile. */
+export function withheldPrefixes(
+  settings: Settings,
+  peers: readonly Pick<PeerSnapshot, 'name' | 'up'>[],
+): ReadonlySet<string> {
+  const up = new Set(peers.filter((peer) => peer.up).map((peer) => peer.name));
+  const served = new Set<string>();
+  const all = new Set<string>();
+  for (const peer of settings.peers) {
+    for (const prefix of peer.allowedIps) {
+      all.add(prefixText(prefix));
+      if (up.has(peer.name)) served.add(prefixText(prefix));
+    }
+  }
+  return new Set([...all].filter((text) => !served.has(text)));
+}

@@ -1,0 +1,215 @@
+import { DtunnelError } from '../base/errors.ts';
+import type { Settings } from '../config/settings.ts';
+import { family } from '../net/address.ts';
+import { type HostChange, hostDiff, hostPlan, neededMark, routedPrefixes } from './host-plan.ts';
+import type { Ip } from './ip.ts';
+import type { Sysctl } from './sysctl.ts';
+
+/** What a host is made from. */
+export interface HostOptions {
+  readonly ip: Ip;
+  readonly sysctl: Sysctl;
+  /** Told of every change that was made or taken back, in the words of `[+]` and `[-]` lines. */
+  readonly onChange: (change: string, done: 'made' | 'undone') => void;
+  /** Told of what should be looked at but stops nothing. */
+  readonly onWarning: (text: string) => void;
+}
+
+/** Where the search for a routing table of our own begins; the number doubles as firewall mark. */
+const FIRST_TABLE = 4433;
+
+/** The smallest MTU IPv6 works with (RFC 8200 §5). */
+const IPV6_MIN_MTU = 1280;
+
+/**
+ * The host's side of a tunnel: addresses, routes, rules and switches. Every operation is all or nothing: when one line is
+ * refused, those before it are taken back and the error says which it was.
+ */
+export class Host {
+  readonly #options: HostOptions;
+  #device = '';
+  #freeTable = FIRST_TABLE;
+  #applied: readonly HostChange[] = [];
+  #mtu = 0;
+  /** Switches that were set, with the values they had. */
+  readonly #switched: { readonly name: string; readonly before: string }[] = [];
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+  }
+
+  /** The device's MTU as last set. */
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  /** Finds what does not depend on a device. Comes before the sockets are opened, since they need the mark. */
+  async prepare(settings: Settings): Promise<{ readonly mark: number | undefined }> {
+    const rules = await this.#options.ip.query(['-4', 'rule', 'show']);
+    const rules6 = await this.#options.ip.query(['-6', 'rule', 'show']);
+    const taken = new Set([...`${rules}\n${rules6}`.matchAll(/lookup (\d+)/g)].map(([, table]) => Number(table)));
+    while (taken.has(this.#freeTable)) this.#freeTable += 1;
+    return { mark: neededMark(settings, this.#freeTable) };
+  }
+
+  /** Sets everything up for `device`. Throws `DT_HOST_SETUP` with nothing left behind. */
+  async setUp(settings: Settings, device: string, mtu: number): Promise<void> {
+    this.#device = device;
+    const plan = hostPlan(settings, { device, freeTable: this.#freeTable });
+    const link: HostChange = {
+      key: `link ${device}`,
+      family: 4,
+      apply: `link set dev ${device} mtu ${this.#bounded(settings, mtu)} up`,
+      undo: undefined,
+      text: undefined,
+    };
+    this.#switchForwarding(settings);
+    if (neededMark(settings, this.#freeTable) !== undefined) this.#switch('net.ipv4.conf.all.src_valid_mark', '1');
+    try {
+      await this.#make([link, ...plan]);
+    } catch (error) {
+      this.#switchBack();
+      throw error;
+    }
+    this.#mtu = this.#bounded(settings, mtu);
+    this.#applied = plan;
+    await this.#options.ip.useFairQueue(device);
+    const addresses = settings.interface.addresses.map(({ address, length }) => `${address}/${length}`);
+    this.#options.onChange(`device ${device}  mtu ${this.#mtu}  ${addresses.join(' ')}`, 'made');
+    for (const change of plan) {
+      if (change.text !== undefined && !change.key.startsWith('address ')) this.#options.onChange(change.text, 'made');
+    }
+  }
+
+  /**
+   * Changes what differs for `settings`; `withheld` are prefixes that are to have no route for now. All or nothing.
+   * Yields the call that goes back, should a later step of the same reload fail.
+   */
+  async change(settings: Settings, withheld: ReadonlySet<string> = new Set()): Promise<() => Promise<void>> {
+    const before = this.#applied;
+    const after = hostPlan(settings, { device: this.#device, freeTable: this.#freeTable, withheld });
+    await this.#replace(before, after);
+    return async () => {
+      await this.#replace(after, before);
+    };
+  }
+
+  /** Prefixes that have a route when nothing is withheld. */
+  routed(settings: Settings): readonly string[] {
+    return routedPrefixes(settings).map(({ address, length }) => `${address}/${length}`);
+  }
+
+  /** Gives the device another MTU. False: refused; the device keeps the one it has. */
+  async setMtu(settings: Settings, mtu: number): Promise<boolean> {
+    const wanted = this.#bounded(settings, mtu);
+    if (wanted === this.#mtu) return true;
+    const { failure } = await this.#options.ip.batch(4, [`link set dev ${this.#device} mtu ${wanted}`]);
+    if (failure !== undefined) {
+      this.#options.onWarning(`the device keeps MTU ${this.#mtu}: ${failure}`);
+      return false;
+    }
+    this.#mtu = wanted;
+    return true;
+  }
+
+  /** Takes everything back, in reverse order. Never throws: what cannot be undone is told and left. */
+  async tearDown(): Promise<void> {
+    const undone = [...this.#applied].toReversed();
+    this.#applied = [];
+    await this.#undo(undone);
+    this.#switchBack();
+    for (const change of undone) {
+      if (change.text !== undefined && !change.key.startsWith('address '))
+        this.#options.onChange(change.text, 'undone');
+    }
+    this.#options.onChange(`device ${this.#device}`, 'undone');
+  }
+
+  async #replace(before: readonly HostChange[], after: readonly HostChange[]): Promise<void> {
+    const { remove, add } = hostDiff(before, after);
+    // New routes come before old ones go, so that no packet falls between; keys never clash, since they differ.
+    await this.#make(add);
+    await this.#undo(remove);
+    this.#applied = after;
+    for (const change of add) if (change.text !== undefined) this.#options.onChange(change.text, 'made');
+    for (const change of remove) if (change.text !== undefined) this.#options.onChange(change.text, 'undone');
+  }
+
+  /** Makes `changes`; on refusal takes back those made and throws. */
+  async #make(changes: readonly HostChange[]): Promise<void> {
+    const made: HostChange[] = [];
+    for (const version of [4, 6] as const) {
+      const batch = changes.filter((change) => change.family === version);
+      const { done, failure } = await this.#options.ip.batch(
+        version,
+        batch.map((change) => change.apply),
+      );
+      made.push(...batch.slice(0, done));
+      if (failure === undefined) continue;
+      const refused = batch[done];
+      await this.#undo(made.toReversed());
+      throw hostError(refused?.apply ?? 'ip', failure);
+    }
+  }
+
+  /** Takes `changes` back as they come; a line that is refused does not keep the others. */
+  async #undo(changes: readonly HostChange[]): Promise<void> {
+    for (const version of [6, 4] as const) {
+      let lines = changes.filter((change) => change.family === version).flatMap((change) => change.undo ?? []);
+      while (lines.length > 0) {
+        const { done, failure } = await this.#options.ip.batch(version, lines);
+        if (failure === undefined) break;
+        const refused = lines[done];
+        // Gone already is what was wanted: somebody, or the kernel, was faster.
+        if (!/No such (process|file|device)|Cannot (find|assign)/.test(failure)) {
+          this.#options.onWarning(`cannot undo (ip ${refused}): ${failure}`);
+        }
+        lines = lines.slice(done + 1);
+      }
+    }
+  }
+
+  #bounded(settings: Settings, mtu: number): number {
+    const ceiling = settings.interface.mtu === 'auto' ? mtu : Math.min(mtu, settings.interface.mtu);
+    const hasIpv6 = settings.interface.addresses.some(({ address }) => family(address) === 6);
+    return hasIpv6 ? Math.max(ceiling, IPV6_MIN_MTU) : ceiling;
+  }
+
+  #switchForwarding(settings: Settings): void {
+    const { forwarding } = settings.interface;
+    if (forwarding === 'off') return;
+    const versions = new Set(settings.peers.flatMap((peer) => peer.allowedIps).map((prefix) => family(prefix.address)));
+    for (const version of versions) {
+      const name = version === 4 ? 'net.ipv4.ip_forward' : 'net.ipv6.conf.all.forwarding';
+      if (this.#options.sysctl.read(name) !== '0') continue;
+      if (forwarding === 'check') {
+        this.#options.onWarning(`${name} is 0: packets of other hosts are not forwarded (sysctl -w ${name}=1)`);
+      } else {
+        this.#switch(name, '1');
+      }
+    }
+  }
+
+  #switch(name: string, value: string): void {
+    const before = this.#options.sysctl.read(name);
+    if (before === undefined || before === value) return;
+    if (this.#options.sysctl.write(name, value)) {
+      this.#switched.push({ name, before });
+      this.#options.onChange(`sysctl ${name}=${value}`, 'made');
+    } else {
+      this.#options.onWarning(`cannot set ${name}=${value} from here: put it into /etc/sysctl.d`);
+    }
+  }
+
+  #switchBack(): void {
+    for (const { name, before } of this.#switched.splice(0).toReversed()) {
+      if (this.#options.sysctl.write(name, before)) this.#options.onChange(`sysctl ${name}=${before}`, 'undone');
+    }
+  }
+}
+
+function hostError(line: string, failure: string): DtunnelError {
+  const hint = /Operation not permitted/.test(failure) ? 'run as root, or give the process CAP_NET_ADMIN' : undefined;
+  const text = `ip ${line}: ${failure.replace(/\s*\n\s*/g, '; ')}`;
+  return new DtunnelError('S014', text, hint === undefined ? {} : { hint });
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import { monotonicClock } from '../base/clock.ts';
+import { loadSettings } from '../config/load.ts';
+import { runtimeDir } from '../control/paths.ts';
+import { systemRandom } from '../crypto/random.ts';
+import { notifyServiceManager } from '../plane/host.ts';
+import { openNativePlane } from '../plane/native-plane.ts';
+import { Tunnel } from '../tunnel/tunnel.ts';
+import { diskFiles } from './config-files.ts';
+import { loadIdentity, loadMetricsToken, processContext } from './identity-files.ts';
+import { SystemIp } from './ip.ts';
+import { NetworkWatch } from './network-watch.ts';
+import type { DaemonParts } from './parts.ts';
+import { resolveHost } from './resolver.ts';
+import { systemSysctl } from './sysctl.ts';
+import { timerAlarms } from './timer-alarm.ts';
+
+/** Group whose members may use control sockets of a daemon that runs as root. */
+const CONTROL_GROUP = 'dtunnel';
+
+/** The real world. */
+export function systemParts(environment: Readonly<Record<string, string | undefined>>): DaemonParts {
+  const identityContext = processContext(environment);
+  return {
+    load: (path) => loadSettings(path, diskFiles, (name) => environment[name]),
+    readIdentity: ({ certificate, privateKey }) => loadIdentity({ certificate, privateKey }, identityContext),
+    readToken: (token) => loadMetricsToken(token, identityContext),
+    openPlane: openNativePlane,
+    makeTunnel: (options) => new Tunnel(options),
+    crypto: systemRandom,
+    ip: new SystemIp(),
+    sysctl: systemSysctl,
+    resolve: resolveHost,
+    makeAlarm: timerAlarms(monotonicClock),
+    clock: monotonicClock,
+    wallClock: () => Date.now(),
+    notify: notifyServiceManager,
+    environment,
+    watchNetwork: (ownDevice, onChange) => {
+      const watch = new NetworkWatch({ ownDevice, onChange });
+      return () => watch.close();
+    },
+    tunOverflows,
+    lanes: 1,
+    controlGid: process.geteuid?.() === 0 ? groupId(CONTROL_GROUP) : undefined,
+    runtimeDir: runtimeDir(environment),
+  };
+}
+
+/** Packets that found the device's queue full: the kernel counts them as dropped on transmission (tun.c). */
+function tunOverflows(device: string): number | undefined {
+  try {
+    return Number(readFileSync(`/sys/class/net/${device}/statistics/tx_dropped`, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** group(5). */
+function groupId(name: string): number | undefined {
+  try {
+    const line = readFileSync('/etc/group', 'utf8')
+      .split('\n')
+      .find((entry) => entry.startsWith(`${name}:`));
+    const id = Number(line?.split(':')[2]);
+    return Number.isInteger(id) ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,161 @@
+import type { Instant } from '../base/brand.ts';
+import type { HealthNote, StatusDocument } from '../control/status.ts';
+import type { MetricsInput } from '../metrics/snapshot-metrics.ts';
+import { endpointKey } from '../net/endpoint.ts';
+import type { Plane } from '../plane/plane.ts';
+import type { PeerSnapshot } from '../tunnel/effects.ts';
+import type { TunnelFace } from '../tunnel/face.ts';
+import type { InForce } from './in-force.ts';
+import type { DaemonEvent } from './log.ts';
+import type { BuildInfo, DaemonParts } from './parts.ts';
+import type { Recorder } from './recorder.ts';
+import { reloadedAt } from './reload.ts';
+import { statusDocumentOf, tunnelState } from './status.ts';
+
+/** What the views look at. Functions are asked at the time. */
+export interface ViewsOptions {
+  readonly parts: DaemonParts;
+  readonly build: BuildInfo;
+  readonly configFile: string;
+  readonly pid: number;
+  readonly recorder: Recorder;
+  readonly inForce: () => InForce;
+  readonly plane: () => Plane;
+  /** Undefined until the tunnel was made. */
+  readonly tunnel: () => TunnelFace | undefined;
+  readonly deviceMtu: () => number;
+  readonly isStopping: () => boolean;
+}
+
+/** The daemon as others see it: status, metrics, readiness, one line for the service manager. Changes nothing. */
+export class Views {
+  readonly #options: ViewsOptions;
+  readonly #startedAt: Instant;
+  /** Remarks about the host, each once. */
+  readonly #warnings = new Set<string>();
+  #state: { readonly name: string; readonly since: Instant };
+  #lastReloadSuccessful = true;
+
+  constructor(options: ViewsOptions) {
+    this.#options = options;
+    this.#startedAt = options.parts.clock();
+    this.#state = { name: 'down', since: this.#startedAt };
+  }
+
+  /** When the daemon was started. */
+  get startedAt(): Instant {
+    return this.#startedAt;
+  }
+
+  /** All peers now, in the order of the settings. */
+  peers(): readonly PeerSnapshot[] {
+    return this.#options.tunnel()?.snapshot(this.#options.parts.clock()) ?? [];
+  }
+
+  /** A peer has changed its state: perhaps the tunnel has as well. */
+  peerChanged(): void {
+    const name = tunnelState(this.peers());
+    if (name !== this.#state.name) this.#state = { name, since: this.#options.parts.clock() };
+  }
+
+  /** Something about the host that an operator should see in the status. */
+  warn(text: string): void {
+    this.#warnings.add(text);
+  }
+
+  /** Outcome of the latest reload. */
+  reloaded(successful: boolean): void {
+    this.#lastReloadSuccessful = successful;
+  }
+
+  /** The status document. */
+  status(): StatusDocument {
+    const { parts, build, configFile, pid, recorder, inForce, plane, tunnel, deviceMtu } = this.#options;
+    const { settings, hash, generation, identity, certificateNotAfter } = inForce();
+    return statusDocumentOf({
+      now: parts.clock(),
+      wallNow: parts.wallClock(),
+      settings,
+      configFile,
+      configHash: hash,
+      generation,
+      reloadedAt: reloadedAt(inForce()),
+      startedAt: this.#startedAt,
+      stateSince: this.#state.since,
+      draining: tunnel()?.draining ?? false,
+      device: plane().deviceName,
+      deviceMtu: deviceMtu(),
+      listening: plane().listening,
+      features: plane().features,
+      fingerprint: identity.fingerprint,
+      certificateNotAfter,
+      pid,
+      version: build.version,
+      peers: this.peers(),
+      plane: plane().stats(),
+      rtts: (peer) => recorder.rtts(peer),
+      health: this.#health(),
+    });
+  }
+
+  /** What a scrape is made from. */
+  metricsInput(): MetricsInput {
+    const { parts, build, recorder, inForce, plane, tunnel } = this.#options;
+    const { settings, hash, certificateNotAfter, since } = inForce();
+    const now = parts.clock();
+    const wallNow = parts.wallClock();
+    const wall = (at: Instant): number => (wallNow - (now - at)) / 1000;
+    return {
+      tunnel: settings.interface.name,
+      detail: settings.interface.metricsDetail,
+      build: { ...build, node: process.version, dataplane: plane().features.aead },
+      config: { hash, lastReloadSuccessful: this.#lastReloadSuccessful, lastSuccess: wall(since) },
+      draining: tunnel()?.draining ?? false,
+      localCertificateNotAfter: certificateNotAfter,
+      peers: this.peers(),
+      plane: plane().stats(),
+      handshakesInProgress: recorder.handshakesInProgress,
+      tunOverflows: parts.tunOverflows(plane().deviceName),
+      controlMemory: process.memoryUsage().heapUsed,
+      wall,
+    };
+  }
+
+  /** Why the tunnel should get no traffic now; empty when it should. */
+  notReady(): readonly string[] {
+    const tunnel = this.#options.tunnel();
+    if (tunnel === undefined) return ['starting'];
+    if (this.#options.isStopping()) return ['stopping'];
+    if (tunnel.draining) return ['draining'];
+    const enabled = this.peers().filter((peer) => peer.state !== 'disabled');
+    return enabled.length > 0 && !enabled.some((peer) => peer.up) ? ['no peer is up'] : [];
+  }
+
+  /** One line for `systemctl status`. */
+  line(): string {
+    const peers = this.peers();
+    return `${peers.filter((peer) => peer.up).length} of ${peers.length} peer${peers.length === 1 ? '' : 's'} up`;
+  }
+
+  /** The state of every peer as events for the log. */
+  events(): readonly DaemonEvent[] {
+    return this.peers().map((peer) => ({
+      event: 'daemon.status',
+      level: 'info',
+      msg: 'status',
+      peer: peer.name,
+      fields: {
+        state: peer.state,
+        endpoint: peer.association === undefined ? undefined : endpointKey(peer.association.path.remote),
+        rttMs: peer.rtt === undefined ? undefined : Math.round(peer.rtt.smoothed * 10) / 10,
+        lossRatio: peer.loss,
+      },
+    }));
+  }
+
+  #health(): readonly HealthNote[] {
+    const notes = [...this.#warnings].map((text) => ({ code: 'host', text }));
+    if (this.#lastReloadSuccessful) return notes;
+    return [...notes, { code: 'reload-failed', text: 'the last reload was rejected: see dtunnel check' }];
+  }
+}
