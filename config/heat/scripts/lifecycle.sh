@@ -99,7 +99,7 @@ wait_ready() {
 drain() {
   bounded "$((drain_limit + margin))" dtunnel drain "$name" --timeout "${drain_limit}s" --json
   drain_status=$?
-  left=$(sed -n 's/.*"sessionsLeft": *\([0-9][0-9]*\).*/\1/p' "$said" | head -n 1)
+  left=$(sed -n 's/.*"sessions_left": *\([0-9][0-9]*\).*/\1/p' "$said" | head -n 1)
   case $drain_status in
     0) drain_result=drained; sessions_left=${left:-0} ;;
     3 | 4 | 127) drain_result=not_running; sessions_left=0 ;;
@@ -197,7 +197,7 @@ is_running() {
 
 require_dtunnel() {
   command -v dtunnel > /dev/null || { fail 'dtunnel is not installed on this image'; return 1; }
-  bounded "$ask" dtunnel --version && version=$(head -n 1 "$said")
+  bounded "$ask" dtunnel version && version=$(head -n 1 "$said")
   return 0
 }
 
