@@ -279,7 +279,8 @@ describe('elements', () => {
   it('have executable hooks and no stray files', () => {
     for (const { path } of filesBelow('config/dib', [''])) {
       const runs =
-        /\/(\w+-?\w+\.d|hooks|bin)\/[^/]+$|build-image\.sh$/.test(path) && !/environment\.d|\.oac$/.test(path);
+        /\/(\w+-?\w+\.d|hooks|bin)\/[^/]+$|build-image\.sh$/.test(path) &&
+        !/environment\.d|\.oac$|static\/etc\//.test(path);
       const executable = (statSync(join(ROOT, path)).mode & 0o111) !== 0;
       expect(executable, path).toBe(runs);
     }
