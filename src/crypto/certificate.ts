@@ -1,8 +1,9 @@
-import { createPrivateKey, type KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, webcrypto, X509Certificate } from 'node:crypto';
 import type { Fingerprint } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { Identity } from './identity.ts';
+import { systemRandom } from './random.ts';
 import { installReflectMetadata } from './reflect-metadata.ts';
 
 /** Keys a handshake of ours can be signed with. RSA: 2048 bits or more (RFC 9325 §4.5). */
@@ -117,7 +118,7 @@ export async function createSelfSigned(options: SelfSignedOptions): Promise<Self
   const algorithm = ALGORITHMS[options.keyType];
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   if (!('privateKey' in keys)) throw new TypeError('a key pair was expected');
-  const serial = randomBytes(16);
+  const serial = Buffer.from(systemRandom.random(16));
   // RFC 5280 §4.1.2.2: positive, and at most 20 octets.
   serial.writeUInt8((serial.readUInt8(0) & 0x7f) | 0x40, 0);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(

@@ -1,9 +1,9 @@
+import { invariant } from '../../base/invariant.ts';
 import type { Role } from '../effects.ts';
-import { parseMessage } from '../messages/message.ts';
-import type { HandshakeType } from '../messages/types.ts';
+import { type Message, parseMessage } from '../messages/message.ts';
 import { type ClientState, isSameChallenge, startClient, stepClient } from './client.ts';
 import type { HandshakeConfig } from './config.ts';
-import { CLIENT_EXPECTS, SERVER_EXPECTS } from './expects.ts';
+import { CLIENT_EXPECTS, SERVER_EXPECTS, type Transitions } from './expects.ts';
 import type { WholeMessage } from './reassembly.ts';
 import { type ServerState, stepServer } from './server.ts';
 import { type Abort, type Advance, abort } from './step.ts';
@@ -27,10 +27,14 @@ export class Machine {
   }
 
   /** The messages that would be accepted now. */
-  get expects(): readonly HandshakeType[] {
+  get expects(): readonly string[] {
+    return Object.keys(this.#transitions);
+  }
+
+  get #transitions(): Transitions<string> {
     const machine = this.#state;
     if (machine.role === 'server') return SERVER_EXPECTS[machine.state.at];
-    return machine.state === undefined ? [] : CLIENT_EXPECTS[machine.state.at];
+    return machine.state === undefined ? {} : CLIENT_EXPECTS[machine.state.at];
   }
 
   /** A client's first step. */
@@ -42,22 +46,30 @@ export class Machine {
 
   /** What the next message in order leads to. */
   step(message: WholeMessage): Outcome {
-    const expected = this.expects;
-    if (!expected.includes(message.type)) {
-      return abort('unexpected_message', { seen: message.type, expected: expected.join(' or ') || 'nothing' });
-    }
+    const target = this.#transitions[message.type];
+    if (target === undefined) return abort('unexpected_message', { seen: message.type, expected: this.#expected });
     const parsed = parseMessage(message.type, message.body);
     if (parsed === undefined) {
       return abort('malformed', { seen: `a ${message.type} that does not parse` });
     }
+    const step = this.#stepState(parsed, message);
+    invariant(step.kind === 'abort' || this.at === target, `${message.type} leads to ${target}, not to ${this.at}`);
+    return step;
+  }
+
+  get #expected(): string {
+    return this.expects.join(' or ') || 'nothing';
+  }
+
+  #stepState(parsed: Message, { raw, sequence, type }: WholeMessage): Outcome {
     const machine = this.#state;
     if (machine.role === 'server') {
-      const step = stepServer(machine.state, parsed, message.raw, message.sequence, this.#config);
+      const step = stepServer(machine.state, parsed, raw, sequence, this.#config);
       if (step.kind === 'advance') machine.state = step.next;
       return step;
     }
-    if (machine.state === undefined) return abort('unexpected_message', { seen: message.type });
-    const step = stepClient(machine.state, parsed, message.raw, this.#config);
+    if (machine.state === undefined) return abort('unexpected_message', { seen: type, expected: this.#expected });
+    const step = stepClient(machine.state, parsed, raw, this.#config);
     if (step.kind === 'advance') machine.state = step.next;
     return step;
   }
