@@ -1,4 +1,4 @@
-// wolfSSL as a DTLS 1.2 peer; with --legacy without extended_master_secret (Debian's build never sends
+// wolfSSL as a DTLS 1.2 peer; as a client with --legacy without extended_master_secret (Debian's build never sends
 // renegotiation_info).
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -126,6 +126,10 @@ class WolfSsl final : public Association {
 }  // namespace
 
 std::unique_ptr<Association> MakeAssociation(const Options& options, Socket& socket, std::string& out_reason) {
+  if (options.legacy && options.server) {
+    out_reason = "wolfSSL as a server agrees to extended_master_secret though told not to";
+    return nullptr;
+  }
   wolfSSL_Init();
   ContextPtr context(wolfSSL_CTX_new(options.server ? wolfDTLSv1_2_server_method() : wolfDTLSv1_2_client_method()));
   WOLFSSL_CTX* ctx = context.get();
