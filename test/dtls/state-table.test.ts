@@ -9,8 +9,8 @@ const END = '<!-- generated from handshake/expects.ts: end -->';
 function tableOf(title: string, expects: Readonly<Record<string, Transitions<string>>>): string {
   const rows = Object.entries(expects).flatMap(([state, transitions]) => {
     const accepted = Object.entries(transitions);
-    if (accepted.length === 0) return [`| ${state} | nothing more | |`];
-    return accepted.map(([message, next]) => `| ${state} | ${message} | ${next} |`);
+    if (accepted.length === 0) return [[state, 'nothing more', '']];
+    return accepted.map(([message, next]) => [state, message, next]);
   });
   const arrows = Object.entries(expects).flatMap(([state, transitions]) =>
     Object.entries(transitions).map(([message, next]) => `  ${id(state)} --> ${id(next)}: ${message}`),
@@ -19,9 +19,7 @@ function tableOf(title: string, expects: Readonly<Record<string, Transitions<str
   return [
     `### ${title}`,
     '',
-    '| state | accepts | then |',
-    '| --- | --- | --- |',
-    ...rows,
+    ...table([['state', 'accepts', 'then'], ...rows]),
     '',
     '```mermaid',
     'stateDiagram-v2',
@@ -30,6 +28,14 @@ function tableOf(title: string, expects: Readonly<Record<string, Transitions<str
     '```',
     '',
   ].join('\n');
+}
+
+/** Lines of a table, columns padded as the formatter wants them. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`;
+  const [head = [], ...body] = rows.map(line);
+  return [head, line(widths.map((width) => '-'.repeat(width))), ...body].flat();
 }
 
 /** A state's name as the diagram language takes it. */
