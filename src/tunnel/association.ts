@@ -64,7 +64,10 @@ export class Association {
   #fingerprint: Fingerprint | undefined;
   #installed: { readonly aead: AeadName; readonly overhead: number } | undefined;
   readonly #pathMtu: PathMtu;
-  readonly #unproven: number | undefined;
+  /** Octets that came from an address that has proven nothing; undefined: what is sent is not limited. */
+  #unproven: number | undefined;
+  /** The latest datagram that the limit held back. */
+  #withheld: Uint8Array | undefined;
   #sent = 0;
   #closed = false;
 
@@ -95,6 +98,13 @@ export class Association {
     this.#fitFlights(now);
     this.#engine.receive(datagram, now);
     this.#pump(now);
+  }
+
+  /** `octets` more came from the address that has proven nothing: so much more may be sent to it. */
+  grant(octets: number): void {
+    if (this.#unproven === undefined || this.session !== undefined) return;
+    this.#unproven += octets;
+    if (this.#withheld !== undefined) this.#transmit(this.#withheld);
   }
 
   /** A record that the data plane opened (content types 20 … 22). */
@@ -240,8 +250,12 @@ export class Association {
     if (this.#unproven !== undefined && this.session === undefined) {
       // One hello no larger than what provoked it; more only once something came back (RFC 9000 §8.1 has the factor).
       const credit = this.received === 0 ? this.#unproven : UNPROVEN_FACTOR * (this.#unproven + this.received);
-      if (this.#sent + datagram.length > credit) return;
+      if (this.#sent + datagram.length > credit) {
+        this.#withheld = datagram;
+        return;
+      }
     }
+    this.#withheld = undefined;
     this.#sent += datagram.length;
     this.#context.emit({ kind: 'send', path: this.path, datagram });
   }

@@ -243,7 +243,7 @@ export class FrontDoor implements AssociationOwner {
   /**
    * Records under keys we do not have, from somebody who believes we do: we have restarted. Whoever has an endpoint at
    * that address is called; otherwise the sender itself is, since it may be a peer that cannot be configured with one.
-   * Only a configured certificate completes such a call, and its first datagram is no larger than the record.
+   * Only a configured certificate completes such a call, and its first datagram is no larger than the records.
    */
   #unknownSession(path: Path, size: number, now: Instant): void {
     this.#context.event({ kind: 'unattributed', reason: 'unknown_session' });
@@ -255,8 +255,14 @@ export class FrontDoor implements AssociationOwner {
       this.#context.touch(peer);
       if (peer.legs.length > 0) return;
     }
-    const busy = this.#context.registry.along(path).some((association) => !association.installed);
-    if (busy || !this.#callbackSources.take(sourceOf(path.remote.address), now) || !this.#callbacks.take(now)) return;
+    const busy = this.#context.registry.along(path).filter((association) => !association.installed);
+    for (const association of busy) association.grant(size);
+    if (
+      busy.length > 0 ||
+      !this.#callbackSources.take(sourceOf(path.remote.address), now) ||
+      !this.#callbacks.take(now)
+    )
+      return;
     this.#open('client', path, 'unknown-session', { unproven: size }, now);
   }
 

@@ -37,6 +37,8 @@ export interface LivenessInput {
   readonly lastReceive: Instant;
   /** Inner packets were sent since the last check. */
   readonly sent: boolean;
+  /** Inner packets have gone one way or the other lately. */
+  readonly busy: boolean;
   /** What the association is for: our traffic, a warm standby, or nothing of ours. */
   readonly purpose: 'current' | 'standby' | 'unused';
   /** The far end answers probes (ALPN dtunnel/1). */
@@ -137,9 +139,8 @@ function probeDue(
       state.unanswered === 1 ? input.timeout : fastInterval(silence, deadAfter, input.loss),
     );
   }
-  const busy = input.sent || input.lastReceive >= state.lastProbe;
   if (input.purpose === 'standby') return later(state.lastProbe, STANDBY_INTERVAL);
-  if (busy) return later(state.lastProbe, ms(Math.min(MEASURE_INTERVAL, input.keepalive ?? MEASURE_INTERVAL)));
+  if (input.busy) return later(state.lastProbe, ms(Math.min(MEASURE_INTERVAL, input.keepalive ?? MEASURE_INTERVAL)));
   return input.keepalive === undefined ? undefined : later(state.lastProbe, input.keepalive);
 }
 
@@ -152,9 +153,8 @@ function fastInterval(silence: Duration, deadAfter: Duration, loss: number): Dur
 
 function nextCheckAfter(state: LivenessState, input: LivenessInput, deadAfter: Duration): Instant {
   const { now } = input;
-  const busy = input.sent || input.lastReceive >= state.lastCheck;
   const poll =
-    busy || state.askedAt !== undefined
+    input.busy || state.askedAt !== undefined
       ? Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), CHECK_BUSY_MAX)
       : Math.min(Math.max(deadAfter / 4, CHECK_BUSY_MIN), CHECK_IDLE_MAX);
   const silence = state.askedAt === undefined ? ms(0) : between(state.askedAt, now);

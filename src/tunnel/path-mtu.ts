@@ -105,12 +105,14 @@ export function ipAndUdp(family: 4 | 6): number {
 /** Judges a probe that was sent often enough without an answer. */
 function withOutcome(state: PathMtuState, input: PathMtuInput): PathMtuState {
   const { probe } = state;
-  const patience = PATH_MTU_PROBES + Math.ceil(10 * input.loss);
-  if (probe === undefined || probe.sent < patience || input.now < later(probe.at, timer(input))) return state;
+  if (probe === undefined || probe.sent < patience(input.loss) || input.now < later(probe.at, timer(input)))
+    return state;
   if (probe.for === 'raise') return { ...state, probe: undefined, failed: probe.size, raiseAt: input.now };
-  // Black hole (RFC 8899 §4.3): back to a size that works nearly everywhere, and up again from there.
+  // Black hole (RFC 8899 §4.3): back to a size that works nearly everywhere. It is confirmed before anything larger is
+  // tried, since it need not work here.
   const lower = state.mtu > PATH_MTU_BASE ? PATH_MTU_BASE : PATH_MTU_MIN;
-  return { mtu: lower, failed: state.mtu, probe: undefined, raiseAt: input.now, confirmedAt: input.now };
+  const confirm = lower > PATH_MTU_MIN ? ({ for: 'verify', size: lower, sent: 0, at: LONG_AGO } as const) : undefined;
+  return { mtu: lower, failed: state.mtu, probe: confirm, raiseAt: input.now, confirmedAt: input.now };
 }
 
 function waitOrRepeat(
@@ -158,6 +160,17 @@ function nextSize(state: PathMtuState, input: PathMtuInput): number | undefined 
   if (common.length > 0) return common[common.length >> 1];
   return below - state.mtu > PATH_MTU_STEP ? (below + state.mtu) >> 1 : undefined;
 }
+
+/** So many probes that all of them are lost by chance once in 100,000 times, whatever the path loses anyway. */
+function patience(loss: number): number {
+  const chance = Math.min(loss + LOSS_MARGIN, 0.95);
+  return Math.max(PATH_MTU_PROBES, Math.ceil(Math.log(1e-5) / Math.log(chance)));
+}
+
+const LONG_AGO = Number.NEGATIVE_INFINITY as Instant;
+
+/** The loss figure is an estimate from few probes. */
+const LOSS_MARGIN = 0.08;
 
 function timer(input: PathMtuInput): Duration {
   return ms(Math.min(Math.max(1.5 * input.timeout, PATH_MTU_TIMER_MIN), PATH_MTU_TIMER_MAX));

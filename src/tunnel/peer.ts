@@ -514,7 +514,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   }
 
   #legView(leg: Leg): LegView {
-    const isCurrent = this.#current?.leg === leg;
+    const isCurrent = this.#current !== undefined && leg.live === this.#current;
     return { index: leg.index, live: leg.live?.health, isCurrent };
   }
 

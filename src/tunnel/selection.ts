@@ -67,10 +67,11 @@ function better(a: Candidate, b: Candidate, current: Candidate | undefined, smal
   return a.establishedAt > b.establishedAt;
 }
 
-/** Order of endpoints; one that is held down comes after all others unless it is in use. */
+/** Order of endpoints; one that is held down comes after all others unless it is the one in use. */
 function rank(c: Candidate, current: Candidate | undefined): number {
   const index = c.endpointIndex ?? -1;
-  return c.heldDown && c !== current ? index + 1000 : index;
+  const elsewhere = current !== undefined && c.endpointIndex !== current.endpointIndex;
+  return c.heldDown && elsewhere ? index + 1000 : index;
 }
 
 /** Whether neither was established when the other began: both ends called at once. */

@@ -19,6 +19,7 @@ import type { HandshakeTrigger } from './effects.ts';
 import type { SessionReadings } from './face.ts';
 import type { Leg } from './leg.ts';
 import {
+  MEASURE_INTERVAL,
   PADDED_PROBE,
   PATH_MTU_VERIFY,
   PATH_MTU_VERIFY_PER_PEER,
@@ -168,6 +169,7 @@ export class Session {
       now,
       lastReceive: this.#lastReceive,
       sent,
+      busy: now - this.lastTraffic < MEASURE_INTERVAL,
       purpose: input.purpose,
       answersProbes: this.speaks,
       keepalive: input.keepalive,

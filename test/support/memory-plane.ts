@@ -347,9 +347,12 @@ export class MemoryPlane implements Plane {
   #byEndpoint(path: Path, record: RecordView, datagram: Uint8Array): void {
     const here = this.#byRemote.get(endpointKey(path.remote)) ?? [];
     const candidates = here.filter((s) => s.keys.ourConnectionId.length === 0 && s.keys.epoch === record.epoch);
-    for (const session of [...candidates].reverse()) if (this.#open(session, path, record)) return;
+    // Numbers start again with every handshake: what one session has seen may be new to another.
+    const fresh = candidates.filter((s) => !hasSeen(s, record.sequence));
+    for (const session of fresh) if (this.#open(session, path, record)) return;
     const [first] = candidates;
     if (record.type !== CONTENT.applicationData || first === undefined) this.#handUp(path, datagram);
+    else if (fresh.length < candidates.length) this.#peerOf(first).in.replay++;
     else this.#peerOf(first).in.bad_mac++;
   }
 
@@ -357,7 +360,7 @@ export class MemoryPlane implements Plane {
   #open(session: MemorySession, path: Path, record: RecordView): boolean {
     const { sequence } = record;
     const peer = this.#peerOf(session);
-    if (sequence <= session.newest - WINDOW || session.seen.has(sequence)) {
+    if (hasSeen(session, sequence)) {
       peer.in.replay++;
       return true;
     }
@@ -445,6 +448,11 @@ export class MemoryPlane implements Plane {
     if (rest.length > 0) this.#byRemote.set(key, rest);
     else this.#byRemote.delete(key);
   }
+}
+
+/** Whether a record with this number was opened before, or is too old to tell. */
+function hasSeen(session: MemorySession, sequence: number): boolean {
+  return sequence <= session.newest - WINDOW || session.seen.has(sequence);
 }
 
 /** Octets of the ids that records to us carry. */

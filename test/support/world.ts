@@ -52,6 +52,8 @@ export interface SiteOptions {
   readonly interface?: Partial<InterfaceSettings>;
   /** Behind a NAT that shows this address outside. */
   readonly nat?: string;
+  /** Its DTLS engine, when it is not the world's. */
+  readonly engines?: Engines;
 }
 
 /** A peer's settings with the usual values. */
@@ -226,6 +228,13 @@ export class Site {
     if (!this.frozen) this.#takeEvents();
   }
 
+  /** A datagram arrives whose source says `from`, whoever sent it. */
+  forge(from: { readonly address: string; readonly port: number }, datagram: Uint8Array): void {
+    const [local] = this.options.addresses.map(address);
+    if (local === undefined) return;
+    this.receive({ address: address(from.address), port: from.port }, { address: local, port: 4433 }, datagram);
+  }
+
   /** Goes on after being frozen. */
   thaw(): void {
     this.frozen = false;
@@ -359,13 +368,14 @@ export class Site {
 
   #makeTunnel(): Tunnel {
     const { options, random } = this.#world;
+    const engines = this.options.engines ?? options.engines;
     return new Tunnel({
       settings: this.settings,
       identity: this.options.identity,
       crypto: random,
       session: (slot) => this.plane.session(slot),
       wallClock: () => 1.8e9,
-      ...(options.engines === undefined ? {} : { engines: options.engines }),
+      ...(engines === undefined ? {} : { engines }),
     });
   }
 

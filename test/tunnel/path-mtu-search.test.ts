@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { bothWays, linked, linkedSites, twoSites } from './sites.ts';
+import { World } from '../support/world.ts';
+
+const mtuOf = (sites: ReturnType<typeof linkedSites>): number => sites.paris.peer('berlin').association?.pathMtu ?? 0;
+
+describe('path MTU', () => {
+  it.each([1280, 1400, 1420, 1442, 1450, 1460, 1492, 1500, 8896, 9001])(
+    'of a link of %i octets is found within two seconds',
+    (mtu) => {
+      const sites = linkedSites({ quality: { mtu } });
+      sites.world.run(2000);
+      expect(mtuOf(sites)).toBe(mtu - 28);
+    },
+  );
+
+  it.each([1333, 1371, 1477])('of a link of %i octets is found to eight octets', (mtu) => {
+    const sites = linkedSites({ quality: { mtu } });
+    sites.world.run(3000);
+    expect(mtuOf(sites)).toBeLessThanOrEqual(mtu - 28);
+    expect(mtuOf(sites)).toBeGreaterThanOrEqual(mtu - 28 - 8);
+  });
+
+  it('is found in the first round trip on Ethernet', () => {
+    const sites = linkedSites();
+    expect(sites.world.until(() => mtuOf(sites) === 1472)).toBeLessThanOrEqual(20);
+  });
+
+  it('respects a configured ceiling', () => {
+    const sites = linkedSites({ parisPeer: { mtu: 1300 as never } });
+    sites.world.run(5000);
+    expect(sites.paris.peer('berlin').association?.innerMtu).toBe(1300);
+    expect(sites.paris.peer('berlin').association?.pathMtu).toBeLessThan(1400);
+  });
+
+  it('is kept over a rekey', () => {
+    const sites = linkedSites({ quality: { mtu: 1450 } });
+    sites.world.run(3000);
+    const before = sites.paris.eventsOf('path-mtu').length;
+    sites.paris.do((t, now) => t.rekey(undefined, now));
+    sites.world.run(10_000);
+    expect(mtuOf(sites)).toBe(1422);
+    expect(sites.paris.eventsOf('path-mtu').length).toBe(before);
+  });
+
+  it('follows a path that narrows without a word within two seconds, and widens again within a minute', () => {
+    const sites = linkedSites();
+    const { world } = sites;
+    bothWays(sites, 10, 300_000);
+    world.run(5000);
+    const narrow = (mtu: number): void => world.quality('203.0.113.10', '198.51.100.7', { mtu });
+    narrow(1280);
+    expect(world.until(() => mtuOf(sites) <= 1252)).toBeLessThan(2000);
+    world.run(5000);
+    expect(mtuOf(sites)).toBe(1252);
+    narrow(576);
+    expect(world.until(() => mtuOf(sites) <= 548)).toBeLessThan(2000);
+    world.run(10_000);
+    narrow(1500);
+    expect(world.until(() => mtuOf(sites) === 1472, 120_000)).toBeLessThan(60_000);
+    expect(linked(sites)).toBe(true);
+  });
+
+  it.each([1, 2, 3, 4])('survives loss: a third of all datagrams lost is no black hole (seed %i)', (seed) => {
+    const sites = linkedSites({ seed, quality: { loss: 0.3 } });
+    bothWays(sites, 20, 300_000);
+    sites.world.run(120_000);
+    let low = 0;
+    sites.world.every(1000, (sites.world.now + 120_000) as typeof sites.world.now, () => {
+      if (mtuOf(sites) < 1472) low++;
+    });
+    sites.world.run(120_000);
+    expect(low).toBeLessThan(6);
+  });
+
+  it('is not probed when nothing is sent', () => {
+    const sites = linkedSites();
+    sites.world.run(10_000);
+    sites.world.keepWire = true;
+    sites.world.run(500_000);
+    expect(sites.world.wire.filter((d) => d.size > 1000).length).toBeLessThanOrEqual(2);
+    expect(sites.world.wire.length).toBeLessThan(150);
+  });
+});
+
+describe('the world that tests run in', () => {
+  it('loses what is larger than the link', () => {
+    expect(new World({ quality: { mtu: 576 } }).options.quality?.mtu).toBe(576);
+    const sites = twoSites({ quality: { mtu: 100 } });
+    sites.berlin.start();
+    sites.paris.start();
+    sites.world.run(10_000);
+    expect(linked(sites)).toBe(false);
+  });
+});

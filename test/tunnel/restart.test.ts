@@ -1,0 +1,119 @@
+import { describe, expect, it } from 'vitest';
+import type { Instant } from '../../src/base/brand.ts';
+import { losses } from '../support/world.ts';
+import { bothWays, linked, linkedSites, type PairOfSites } from './sites.ts';
+
+/** Round trip of the usual wire. */
+const RTT = 20;
+
+/** How long after its restart the first packet comes through each way. */
+function recovery(sites: PairOfSites, which: 'berlin' | 'paris', pause = 300): { berlin: number; paris: number } {
+  const { world, berlin, paris } = sites;
+  bothWays(sites, 2, 20_000 + pause);
+  world.run(3000);
+  sites[which].kill();
+  world.run(pause);
+  for (const site of [berlin, paris]) site.receivedAt.clear();
+  for (const site of [berlin, paris]) site.received.clear();
+  const at = world.now;
+  sites[which].start();
+  world.run(15_000);
+  const first = (times: Map<number, Instant>): number => Math.min(...times.values()) - at;
+  return { berlin: first(berlin.receivedAt), paris: first(paris.receivedAt) };
+}
+
+describe('kill -9 of one end', () => {
+  it.each(['berlin', 'paris'] as const)('traffic flows 300 ms + 2 RTT after %s is back', (which) => {
+    for (const calls of [{}, { berlinCalls: true }, { parisCalls: false, berlinCalls: true }]) {
+      const took = recovery(linkedSites(calls), which);
+      expect(Math.max(took.berlin, took.paris)).toBeLessThanOrEqual(300 + 2 * RTT);
+    }
+  });
+
+  it('traffic flows again when the end without an endpoint was away for long', () => {
+    const took = recovery(linkedSites(), 'berlin', 60_000);
+    expect(Math.max(took.berlin, took.paris)).toBeLessThanOrEqual(2500);
+  });
+
+  it('the far end behind a NAT is called back at the address its records come from', () => {
+    const sites = linkedSites({ nat: '192.0.2.99' });
+    const took = recovery(sites, 'berlin');
+    expect(Math.max(took.berlin, took.paris)).toBeLessThanOrEqual(300 + 2 * RTT);
+    const [first] = sites.berlin.eventsOf('handshake-started').slice(-2);
+    expect(first?.path.remote.address).toBe('192.0.2.99');
+  });
+
+  it('settles to one association', () => {
+    const sites = linkedSites({ berlinCalls: true });
+    recovery(sites, 'paris');
+    sites.world.run(120_000);
+    expect(linked(sites)).toBe(true);
+    expect(sites.berlin.plane.installed).toBe(1);
+    expect(sites.paris.plane.installed).toBe(1);
+  });
+
+  it('of both at once is no different', () => {
+    const sites = linkedSites({ berlinCalls: true });
+    sites.world.run(1000);
+    sites.berlin.kill();
+    sites.paris.kill();
+    sites.world.run(300);
+    sites.paris.start();
+    sites.berlin.start();
+    expect(sites.world.until(() => linked(sites))).toBeLessThan(1000);
+  });
+
+  it('loses nothing that is sent once it is back', () => {
+    const sites = linkedSites();
+    sites.world.run(1000);
+    sites.paris.kill();
+    sites.world.run(200);
+    sites.paris.start();
+    sites.world.until(() => sites.paris.peer('berlin').up);
+    sites.world.run(2 * RTT);
+    const { toBerlin, toParis } = bothWays(sites, 5, 10_000);
+    sites.world.run(12_000);
+    expect(losses(toBerlin, sites.berlin)).toEqual({ lost: 0, duplicated: 0 });
+    expect(losses(toParis, sites.paris)).toEqual({ lost: 0, duplicated: 0 });
+  });
+});
+
+describe('records of unknown sessions', () => {
+  it('provoke no more octets than they bring, until somebody answers', () => {
+    const sites = linkedSites();
+    sites.world.run(1000);
+    sites.berlin.kill();
+    sites.berlin.start();
+    sites.paris.kill();
+    const victim = { address: '192.0.2.66', port: 9 };
+    let brought = 0;
+    let provoked = 0;
+    sites.world.filter = (from, to, datagram) => {
+      if (from === sites.berlin && to.address === victim.address) provoked += datagram.length;
+      return true;
+    };
+    for (let i = 0; i < 2000; i++) {
+      const record = new Uint8Array(60 + (i % 700));
+      record.set([25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, i % 256, 9, 9, 9, 1, 2, 3, 4, 5]);
+      record.set([0, record.length - 21], 19);
+      new DataView(record.buffer).setUint16(19, record.length - 21);
+      brought += record.length;
+      sites.world.after(i * 10, () => sites.berlin.forge(victim, record));
+    }
+    sites.world.run(60_000);
+    expect(provoked).toBeGreaterThan(0);
+    expect(provoked).toBeLessThan(brought / 4);
+    expect(sites.berlin.tunnel.halfOpen).toBe(0);
+  });
+
+  it('are ignored while every peer answers', () => {
+    const sites = linkedSites();
+    const record = new Uint8Array(500);
+    record.set([25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 9, 9, 9, 1, 2, 3, 4, 5]);
+    new DataView(record.buffer).setUint16(19, record.length - 21);
+    const before = sites.berlin.eventsOf('handshake-started').length;
+    for (let i = 0; i < 100; i++) sites.berlin.forge({ address: '192.0.2.66', port: 9 }, record);
+    sites.world.run(1000);
+    expect(sites.berlin.eventsOf('handshake-started').length).toBe(before);
+  });
+});
