@@ -187,6 +187,7 @@ std::size_t Inbound::ByEndpoint(Bytes rest, const RecordHeader& record) {
   std::array<Session*, kMaxTrialOpens> candidates;
   const std::size_t count = shared_->endpoints.Find(origin_.path.remote, &candidates);
   Session* tried = nullptr;
+  Session* seen = nullptr;
   bool with_id = false;
   for (std::size_t i = 0; i < count; ++i) {
     Session* session = candidates[i];
@@ -196,12 +197,21 @@ std::size_t Inbound::ByEndpoint(Bytes rest, const RecordHeader& record) {
       continue;
     }
     if (session->epoch != record.epoch()) continue;
+    // Numbers start again with every handshake: what one session has seen may be new to another, or its Finished.
+    if (!session->window.Check(record.number & kSequenceMask)) {
+      seen = session;
+      continue;
+    }
     if (Claimed(session, record) == Opening::kDone) return record.size;
     if (tried == nullptr) tried = session;
   }
   // A new handshake from the address of a live session ends with a Finished under keys that only the engine has.
-  if (record.type != kApplicationData || (tried == nullptr && !with_id)) {
+  if (record.type != kApplicationData || (tried == nullptr && seen == nullptr && !with_id)) {
     HandUp(rest.first(record.size), false);
+  } else if (seen != nullptr) {
+    PeerCounters& peer = seen->peer->counters[thread_];
+    peer.drops_in.Add(Drop::kReplay);
+    peer.duplicates.Add();
   } else if (tried != nullptr) {
     tried->peer->counters[thread_].drops_in.Add(Drop::kBadMac);
   } else {
