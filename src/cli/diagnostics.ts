@@ -105,5 +105,4 @@ function printable(text: string): string {
   return text.replaceAll('\t', ' ').replace(UNPRINTABLE, '\uFFFD');
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: taking control characters out is its purpose
-const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u200B-\u200F\u2028-\u202E\u2066-\u2069\uFEFF]/g;
+const UNPRINTABLE = /[\p{Cc}\p{Bidi_Control}\u200B-\u200D\u2028\u2029\uFEFF]/gu;

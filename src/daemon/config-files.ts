@@ -43,9 +43,10 @@ function expandPattern(pattern: string): Result<readonly string[], string> {
 function matches(directory: string, component: string): readonly string[] {
   if (!/[*?[]/.test(component)) return [component];
   const expression = componentExpression(component);
-  // A directory that is not there matches nothing; one that may not be read is an error.
-  if (statSync(directory === '' ? '.' : directory, { throwIfNoEntry: false }) === undefined) return [];
-  return readdirSync(directory === '' ? '.' : directory)
+  const folder = directory === '' ? '.' : directory;
+  // What is not there, or no directory, matches nothing; a directory that may not be read is an error.
+  if (statSync(folder.replace(/(?<=.)\/$/, ''), { throwIfNoEntry: false })?.isDirectory() !== true) return [];
+  return readdirSync(folder)
     .filter((name) => expression.test(name) && (component.startsWith('.') || !name.startsWith('.')))
     .sort();
 }

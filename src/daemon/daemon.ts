@@ -344,6 +344,7 @@ export class Daemon {
       .filter((peer) => peer.association !== undefined)
       .map((peer) => peer.name);
     this.#manager.stopping('stopping');
+    this.#undone.length = 0;
     await this.#hostSync.stop();
     await this.#until((tunnel, now) => tunnel.close(now), CLOSE_LIMIT);
     await new Promise((resolve) => setTimeout(resolve, LINGER));

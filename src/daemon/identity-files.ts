@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { DtunnelError, type ErrorCode } from '../base/errors.ts';
 import { type IdentityProblem, readIdentity } from '../crypto/certificate.ts';
 import type { Identity } from '../crypto/identity.ts';
+import { serviceAccount } from './accounts.ts';
 import { type FileContent, fileProblem, readRegularFile } from './regular-file.ts';
 
 /** What the files of an identity are read against; the process's own unless a test says otherwise. */
@@ -11,11 +12,18 @@ export interface IdentityContext {
   readonly credentialsDirectory: string | undefined;
   /** Effective user. */
   readonly uid: number;
+  /** The service's own user, whose keys root may handle; undefined: there is none. */
+  readonly serviceUid: number | undefined;
+}
+
+/** The context of a process with this environment and effective user. */
+export function identityContext(env: Readonly<Record<string, string | undefined>>, uid: number): IdentityContext {
+  return { credentialsDirectory: env['CREDENTIALS_DIRECTORY'], uid, serviceUid: serviceAccount()?.uid };
 }
 
 /** The context of this process. */
 export function processContext(env: Readonly<Record<string, string | undefined>> = process.env): IdentityContext {
-  return { credentialsDirectory: env['CREDENTIALS_DIRECTORY'], uid: process.geteuid?.() ?? 0 };
+  return identityContext(env, process.geteuid?.() ?? 0);
 }
 
 /** Where the two halves of an identity are: paths, or `credential:NAME`; they may be one file. */
@@ -98,7 +106,7 @@ function linkTarget(file: string, context: IdentityContext): string {
   try {
     const link = lstatSync(file);
     if (!link.isSymbolicLink()) return file;
-    if (link.uid !== 0 && link.uid !== context.uid) {
+    if (!trusted(link.uid, context)) {
       throw new DtunnelError('K002', `the private key ${file} is a symbolic link that belongs to uid ${link.uid}`, {
         hint: `name the file itself, or make the link as root or uid ${context.uid}`,
       });
@@ -110,13 +118,18 @@ function linkTarget(file: string, context: IdentityContext): string {
   }
 }
 
+/** Root and we; and for root the user it set the service up with. */
+function trusted(uid: number, context: IdentityContext): boolean {
+  return uid === 0 || uid === context.uid || (context.uid === 0 && uid === context.serviceUid);
+}
+
 /** Why others could read or replace the key; undefined when they cannot. */
 function keyExposure(
   path: string,
   { stats }: FileContent,
   context: IdentityContext,
 ): { readonly what: string; readonly fix: string } | undefined {
-  if (stats.uid !== 0 && stats.uid !== context.uid) {
+  if (!trusted(stats.uid, context)) {
     return {
       what: `belongs to uid ${stats.uid}, not to root or uid ${context.uid}`,
       fix: `chown it to root or to the user that runs dtunnel`,

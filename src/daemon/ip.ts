@@ -24,9 +24,16 @@ const TIMEOUT_MS = 30_000;
 
 /** The real thing; throws `DT_IPROUTE2_MISSING` when there is none on the path. */
 export class SystemIp implements Ip {
+  readonly #path: string;
+
+  /** `path`: directories to search; sbin is not on everybody's PATH. */
+  constructor(path: readonly string[] = [process.env['PATH'] ?? '', '/usr/sbin', '/sbin', '/usr/bin', '/bin']) {
+    this.#path = path.join(':');
+  }
+
   async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
     if (lines.length === 0) return { done: 0, failure: undefined };
-    const { status, stderr } = await run('ip', [`-${family}`, '-batch', '-'], `${lines.join('\n')}\n`);
+    const { status, stderr } = await this.#run('ip', [`-${family}`, '-batch', '-'], `${lines.join('\n')}\n`);
     if (status === 0) return { done: lines.length, failure: undefined };
     // ip(8) ends with `Command failed -:7`; what is above says why.
     const number = Number(/Command failed -:(\d+)/.exec(stderr)?.[1] ?? 1);
@@ -35,15 +42,43 @@ export class SystemIp implements Ip {
   }
 
   async query(args: readonly string[]): Promise<string> {
-    return (await run('ip', args, '')).stdout;
+    return (await this.#run('ip', args, '')).stdout;
   }
 
   async useFairQueue(device: string): Promise<void> {
     try {
-      await run('tc', ['qdisc', 'replace', 'dev', device, 'root', 'fq_codel'], '');
+      await this.#run('tc', ['qdisc', 'replace', 'dev', device, 'root', 'fq_codel'], '');
     } catch {
       // No tc on this machine: as good as no fq_codel.
     }
+  }
+
+  #run(program: 'ip' | 'tc', args: readonly string[], input: string): Promise<Finished> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(program, args, {
+        stdio: 'pipe',
+        timeout: TIMEOUT_MS,
+        // Messages are matched and shown: in English, whatever the operator's language.
+        env: { ...process.env, LC_ALL: 'C', PATH: this.#path },
+      });
+      let stdout = '';
+      let stderr = '';
+      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+        stdout += chunk;
+      });
+      child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+        stderr += chunk;
+      });
+      child.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT')
+          reject(new DtunnelError('S013', `there is no ${program} command`, { cause: error }));
+        else reject(new DtunnelError('S014', `cannot run ${program}: ${error.message}`, { cause: error }));
+      });
+      child.on('close', (status) => resolve({ status, stdout, stderr }));
+      // A child that ended early closes its input: its exit status says more than EPIPE.
+      child.stdin.on('error', () => undefined);
+      child.stdin.end(input);
+    });
   }
 }
 
@@ -51,31 +86,4 @@ interface Finished {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
-}
-
-function run(program: 'ip' | 'tc', args: readonly string[], input: string): Promise<Finished> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      stdio: 'pipe',
-      timeout: TIMEOUT_MS,
-      // Messages are matched and shown: in English, whatever the operator's language. sbin is not on every PATH.
-      env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin` },
-    });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      stdout += chunk;
-    });
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-      stderr += chunk;
-    });
-    child.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') reject(new DtunnelError('S013', `there is no ${program} command`, { cause: error }));
-      else reject(new DtunnelError('S014', `cannot run ${program}: ${error.message}`, { cause: error }));
-    });
-    child.on('close', (status) => resolve({ status, stdout, stderr }));
-    // A child that ended early closes its input: its exit status says more than EPIPE.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
-  });
 }

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer as createNetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,10 +123,9 @@ describe('the control socket', () => {
     expect((await second).code).toBe('S015');
     await server?.close();
     await new Promise<void>((resolve) => {
-      // A socket file that nobody serves: what kill -9 leaves.
+      // A socket file that nobody serves, as kill -9 leaves it: closing removes the name it was bound to, not this one.
       const orphan = createNetServer().listen(join(dir, 'other'), () => {
-        rmSync(socketPath('paris', dir), { force: true });
-        writeFileSync(socketPath('paris', dir), '');
+        renameSync(join(dir, 'other'), socketPath('paris', dir));
         orphan.close(() => resolve());
       });
     });

@@ -5,7 +5,7 @@ import { type Loaded, loadSettings } from '../../config/load.ts';
 import { checkPair, type PairVerdict } from '../../config/pair.ts';
 import { certificateFromPem } from '../../crypto/certificate.ts';
 import { fingerprintOf } from '../../crypto/fingerprint.ts';
-import { loadCertificatePem, loadIdentity } from '../../daemon/identity-files.ts';
+import { identityContext, loadCertificatePem, loadIdentity } from '../../daemon/identity-files.ts';
 import { renderDiagnostics, renderWarningLines } from '../diagnostics.ts';
 import { type Io, json } from '../io.ts';
 import { resolveConfigFile } from '../resolve-file.ts';
@@ -60,7 +60,7 @@ function checkFile(file: string, io: Io): FileReport {
 
 function checkIdentity(loaded: Loaded, io: Io): Pick<FileReport, 'fingerprint' | 'identity' | 'identityAbsent'> {
   const { certificate, privateKey } = loaded.settings.interface;
-  const context = { credentialsDirectory: io.env['CREDENTIALS_DIRECTORY'], uid: io.uid };
+  const context = identityContext(io.env, io.uid);
   try {
     const { fingerprint } = loadIdentity({ certificate, privateKey }, context);
     return { fingerprint, identity: undefined, identityAbsent: false };

@@ -1,11 +1,17 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Fingerprint } from '../../base/brand.ts';
 import { DtunnelError, EXIT } from '../../base/errors.ts';
 import { parsePeerName } from '../../config/values.ts';
 import { certificateFromPem, createSelfSigned, readCertificate } from '../../crypto/certificate.ts';
 import { formatFingerprint } from '../../crypto/fingerprint.ts';
-import { loadCertificatePem, loadIdentity } from '../../daemon/identity-files.ts';
+import { ownerText, serviceAccount } from '../../daemon/accounts.ts';
+import {
+  type IdentityContext,
+  identityContext,
+  loadCertificatePem,
+  loadIdentity,
+} from '../../daemon/identity-files.ts';
 import { fileProblem } from '../../daemon/regular-file.ts';
 import { createFile, type Owner } from '../../daemon/write-file.ts';
 import { type Io, json } from '../io.ts';
@@ -48,11 +54,15 @@ export async function run(args: KeygenArgs, io: Io): Promise<number> {
 /** What is kept must be usable: a key that others can read, or of another certificate, is no reason to go on quietly. */
 function checkExisting(files: IdentityFiles, io: Io): void {
   try {
-    loadIdentity(files, { credentialsDirectory: undefined, uid: io.uid });
+    loadIdentity(files, contextOf(io));
   } catch (error) {
     const notOurs = error instanceof DtunnelError && error.code === 'K001';
     if (!notOurs) throw error;
   }
+}
+
+function contextOf(io: Io): IdentityContext {
+  return identityContext(io.env, io.uid);
 }
 
 interface IdentityFiles {
@@ -104,36 +114,18 @@ function makeDirectory(directory: string): void {
   }
 }
 
-/** The user that the service runs as, if root makes the key and that user exists; the daemon can read no other's. */
+/** Root makes keys for the service, which can read no other's; anybody else for himself. */
 function daemonOwner(io: Io): Owner | undefined {
-  if (io.uid !== 0) return undefined;
-  const entry = accounts('/etc/passwd').find((fields) => fields[0] === SERVICE_USER);
-  const uid = Number(entry?.[2]);
-  const gid = Number(entry?.[3]);
-  return Number.isInteger(uid) && Number.isInteger(gid) ? { uid, gid } : undefined;
+  return io.uid === 0 ? serviceAccount() : undefined;
 }
 
-const SERVICE_USER = 'dtunnel';
-
-/** passwd(5) and group(5) lines in fields; Node has no getpwnam(3). */
-function accounts(file: string): readonly (readonly string[])[] {
-  if (!existsSync(file)) return [];
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'));
-}
-
-function ownerText(file: string): string {
-  const { uid, gid, mode } = statSync(file);
-  const name = (table: string, id: number): string =>
-    accounts(table).find((fields) => fields[2] === `${id}`)?.[0] ?? `${id}`;
-  const octal = (mode & 0o7777).toString(8).padStart(4, '0');
-  return `${octal} ${name('/etc/passwd', uid)}:${name('/etc/group', gid)}`;
+function permissionText(file: string): string {
+  const stats = statSync(file);
+  return `${(stats.mode & 0o7777).toString(8).padStart(4, '0')} ${ownerText(stats)}`;
 }
 
 function readMade(files: IdentityFiles, io: Io): Made {
-  const context = { credentialsDirectory: undefined, uid: io.uid };
-  const der = certificateFromPem(loadCertificatePem(files.certificate, context));
+  const der = certificateFromPem(loadCertificatePem(files.certificate, contextOf(io)));
   const summary = der === undefined ? undefined : readCertificate(der);
   if (summary === undefined) throw new DtunnelError('K004', `${files.certificate} holds no certificate`);
   return { ...summary, keyType: summary.keyType ?? 'unknown' };
@@ -154,7 +146,7 @@ function print(name: string, files: IdentityFiles, made: Made, created: boolean,
   const expires = `expires ${isoDate(made.notAfter)}`;
   const width = Math.max(files.certificate.length, files.privateKey.length);
   io.out(`certificate  ${files.certificate.padEnd(width)}   ${expires}${created ? '' : '   (was there already)'}\n`);
-  io.out(`private key  ${files.privateKey.padEnd(width)}   ${ownerText(files.privateKey)}\n`);
+  io.out(`private key  ${files.privateKey.padEnd(width)}   ${permissionText(files.privateKey)}\n`);
   io.out("Paste this into the other side's file:\n\n");
   io.out(peerSection(name, made.fingerprint, io.unicode ? '←' : '<-'));
 }

@@ -37,14 +37,13 @@ export const CONFIG_EXPLANATIONS: Readonly<Record<ConfigCode, Explanation>> = {
   },
   C007: {
     title: 'a variable reference that cannot be read',
-    text: 'Variables of the environment are written ${NAME}, or ${NAME:-default} where a default is wanted. Inside quotes nothing is expanded.',
-    example: 'ListenPort = ${PORT            # wrong\nListenPort = ${PORT:-4433}     # right',
+    text: `Variables of the environment are written \${NAME}, or \${NAME:-default} where a default is wanted. Inside quotes nothing is expanded.`,
+    example: `ListenPort = \${PORT            # wrong\nListenPort = \${PORT:-4433}     # right`,
   },
   C008: {
     title: 'an environment variable without a value',
-    text: 'The variable is not set, is empty, or holds a control character. An empty default, ${NAME:-}, says that nothing is meant.',
-    example:
-      'Endpoint = ${PEER_HOST}:4433                       # PEER_HOST must be set\nEndpoint = ${PEER_HOST:-vpn.example.net}:4433      # or has a default',
+    text: `The variable is not set, is empty, or holds a control character. An empty default, \${NAME:-}, says that nothing is meant.`,
+    example: `Endpoint = \${PEER_HOST}:4433                       # PEER_HOST must be set\nEndpoint = \${PEER_HOST:-vpn.example.net}:4433      # or has a default`,
   },
   C009: {
     title: 'the configuration is too large',
@@ -155,7 +154,7 @@ export const CONFIG_EXPLANATIONS: Readonly<Record<ConfigCode, Explanation>> = {
   C029: {
     title: 'not a metrics listener, or not a token',
     text: 'Metrics takes an address with a port, unix: with an absolute path, or off; a name would have to be resolved before anything can be watched. A token has 16 to 256 characters that HTTP can carry.',
-    example: 'Metrics      = 10.1.0.1:9469\nMetricsToken = ${METRICS_TOKEN}      # openssl rand -hex 32',
+    example: `Metrics      = 10.1.0.1:9469\nMetricsToken = \${METRICS_TOKEN}      # openssl rand -hex 32`,
   },
   C030: {
     title: 'an Include that does not work',
@@ -197,7 +196,7 @@ export const CONFIG_EXPLANATIONS: Readonly<Record<ConfigCode, Explanation>> = {
   C037: {
     title: 'metrics open to the network',
     text: 'Metrics name peers, addresses and fingerprints. On an address that others reach, the listener asks for a token; on a loopback address or a unix socket it does not have to.',
-    example: 'Metrics      = 10.1.0.1:9469\nMetricsToken = ${METRICS_TOKEN}',
+    example: `Metrics      = 10.1.0.1:9469\nMetricsToken = \${METRICS_TOKEN}`,
   },
   C040: {
     title: 'the two ends do not know each other',

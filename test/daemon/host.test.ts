@@ -1,0 +1,239 @@
+import { describe, expect, it } from 'vitest';
+import type { Settings } from '../../src/config/settings.ts';
+import { parseSettings } from '../../src/config/load.ts';
+import { Host } from '../../src/daemon/host.ts';
+import { deviceMtu, withheldPrefixes } from '../../src/daemon/host-sync.ts';
+import { hostDiff, hostPlan, routedPrefixes, ruledPrefixes } from '../../src/daemon/host-plan.ts';
+import { SystemIp } from '../../src/daemon/ip.ts';
+import { deviceName, planeOptions } from '../../src/daemon/plane-options.ts';
+import { prefixText } from '../../src/net/prefix.ts';
+import { FakeIp, FakeSysctl } from '../support/fake-ip.ts';
+import { association, downPeer, peerSnapshot } from '../support/snapshots.ts';
+
+const FINGERPRINTS = ['aa'.repeat(32), 'bb'.repeat(32)];
+
+function settings(options: { iface?: string; peers?: readonly string[] } = {}): Settings {
+  const peers = (options.peers ?? ['AllowedIPs = 172.31.0.1/32, 10.1.0.0/16, fd99::/64']).map(
+    (peer, i) => `[Peer]\nName = p${i}\nFingerprint = ${FINGERPRINTS[i]}\n${peer}\n`,
+  );
+  const iface = options.iface ?? 'Address = 172.31.0.2/30';
+  const loaded = parseSettings(
+    'paris.conf',
+    `[Interface]\n${iface}\nListenPort = 4433\nCertificate = c\nPrivateKey = k\n${peers.join('')}`,
+  );
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
+  return loaded.value.settings;
+}
+
+const FACTS = { device: 'dt-paris', freeTable: 4433 };
+const applied = (s: Settings): readonly string[] => hostPlan(s, FACTS).map(({ apply }) => apply);
+
+function host(over: { ip?: FakeIp; sysctl?: FakeSysctl } = {}) {
+  const ip = over.ip ?? new FakeIp();
+  const sysctl = over.sysctl ?? new FakeSysctl();
+  const changes: string[] = [];
+  const warnings: string[] = [];
+  const made = new Host({
+    ip,
+    sysctl,
+    onChange: (change, done) => changes.push(`${done === 'made' ? '+' : '-'} ${change}`),
+    onWarning: (text) => warnings.push(text),
+  });
+  return { host: made, ip, sysctl, changes, warnings };
+}
+
+describe('the plan of a host', () => {
+  it('has addresses, routes for what no address covers, and blackholes below them', () => {
+    expect(applied(settings())).toEqual([
+      'address add 172.31.0.2/30 dev dt-paris',
+      'route add 10.1.0.0/16 dev dt-paris',
+      'route replace blackhole 10.1.0.0/16 metric 4294967000',
+      'route add fd99::/64 dev dt-paris',
+      'route replace blackhole fd99::/64 metric 4294967000',
+    ]);
+  });
+
+  it('obeys Table, RouteMetric and FailClosed', () => {
+    expect(applied(settings({ iface: 'Address = 172.31.0.2/30\nTable = off' }))).toEqual([
+      'address add 172.31.0.2/30 dev dt-paris',
+    ]);
+    const custom = settings({
+      iface: 'Address = 172.31.0.2/30\nTable = 77\nRouteMetric = 50\nFailClosed = off',
+      peers: ['AllowedIPs = 0.0.0.0/0'],
+    });
+    expect(applied(custom)).toEqual([
+      'address add 172.31.0.2/30 dev dt-paris',
+      'route add 0.0.0.0/0 dev dt-paris table 77 metric 50',
+    ]);
+  });
+
+  it('routes a prefix of two peers once and one of a disabled peer not at all', () => {
+    const two = settings({
+      peers: ['AllowedIPs = 10.1.0.0/16\nPriority = 1', 'AllowedIPs = 10.1.0.0/16\nPriority = 2'],
+    });
+    expect(routedPrefixes(two).map(prefixText)).toEqual(['10.1.0.0/16']);
+    const off = settings({ peers: ['AllowedIPs = 10.1.0.0/16\nEnabled = no'] });
+    expect(routedPrefixes(off)).toEqual([]);
+  });
+
+  it('keeps our own datagrams out of the tunnel when a default route is claimed', () => {
+    const all = settings({ peers: ['AllowedIPs = 0.0.0.0/0, ::/0, 10.9.0.0/16'] });
+    expect(applied(all).filter((line) => line.startsWith('rule'))).toEqual([
+      'rule add pref 32000 lookup main suppress_prefixlength 0',
+      'rule add pref 32001 not fwmark 4433 lookup 4433',
+      'rule add pref 32000 lookup main suppress_prefixlength 0',
+      'rule add pref 32001 not fwmark 4433 lookup 4433',
+    ]);
+    expect(applied(all)).toContain('route add 0.0.0.0/0 dev dt-paris table 4433');
+    expect(applied(all)).toContain('route add 10.9.0.0/16 dev dt-paris');
+    const rules = hostPlan(all, FACTS).filter(({ key }) => key.startsWith('rule'));
+    expect(rules.map(({ family }) => family)).toEqual([4, 4, 6, 6]);
+  });
+
+  it("does so as well for a prefix that holds the peer's own endpoint", () => {
+    const around = settings({ peers: ['Endpoint = 203.0.113.10:4433\nAllowedIPs = 203.0.113.0/24, 10.1.0.0/16'] });
+    expect(ruledPrefixes(around).map(prefixText)).toEqual(['203.0.113.0/24']);
+  });
+
+  it('changes only what differs, removing in reverse order', () => {
+    const before = hostPlan(settings({ peers: ['AllowedIPs = 10.1.0.0/16, 10.2.0.0/16'] }), FACTS);
+    const after = hostPlan(settings({ peers: ['AllowedIPs = 10.2.0.0/16, 10.3.0.0/16'] }), FACTS);
+    const { remove, add } = hostDiff(before, after);
+    expect(remove.map(({ key }) => key)).toEqual(['blackhole 10.1.0.0/16', 'route 10.1.0.0/16']);
+    expect(add.map(({ key }) => key)).toEqual(['route 10.3.0.0/16', 'blackhole 10.3.0.0/16']);
+  });
+});
+
+describe('a host', () => {
+  it('is as before after set-up and tear-down', async () => {
+    const sysctl = new FakeSysctl({ 'net.ipv4.ip_forward': '0', 'net.ipv6.conf.all.forwarding': '1' });
+    const { host: made, ip, changes } = host({ sysctl });
+    const s = settings({ iface: 'Address = 172.31.0.2/30\nForwarding = set' });
+    await made.prepare(s);
+    await made.setUp(s, 'dt-paris', 1420);
+    expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
+    expect(ip.lines[0]).toBe('-4 link set dev dt-paris mtu 1420 up');
+    await made.tearDown();
+    expect([...ip.present]).toEqual([]);
+    expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('0');
+    expect(changes).toEqual([
+      '+ sysctl net.ipv4.ip_forward=1',
+      '+ device dt-paris  mtu 1420  172.31.0.2/30',
+      '+ route 10.1.0.0/16 dev dt-paris',
+      '+ route fd99::/64 dev dt-paris',
+      '- sysctl net.ipv4.ip_forward=0',
+      '- route fd99::/64 dev dt-paris',
+      '- route 10.1.0.0/16 dev dt-paris',
+      '- device dt-paris',
+    ]);
+  });
+
+  it.each([
+    ['address add', 0],
+    ['route add 10.1.0.0/16', 1],
+    ['blackhole 10.1.0.0/16', 2],
+    ['route add fd99::/64', 3],
+    ['blackhole fd99::/64', 4],
+  ])('takes everything back when %s is refused', async (containing) => {
+    const ip = new FakeIp();
+    ip.refuse = { containing, saying: 'RTNETLINK answers: No' };
+    const sysctl = new FakeSysctl({ 'net.ipv4.ip_forward': '0' });
+    const { host: made, changes } = host({ ip, sysctl });
+    const s = settings({ iface: 'Address = 172.31.0.2/30\nForwarding = set' });
+    await expect(made.setUp(s, 'dt-paris', 1420)).rejects.toMatchObject({ code: 'S014' });
+    expect([...ip.present]).toEqual([]);
+    expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('0');
+    expect(changes.filter((change) => change.startsWith('+ route'))).toEqual([]);
+  });
+
+  it('takes a table that no rule uses yet, and marks sockets with it', async () => {
+    const ip = new FakeIp();
+    ip.rules = '32001:\tnot from all fwmark 0x1151 lookup 4433\n';
+    const { host: made } = host({ ip });
+    expect(await made.prepare(settings({ peers: ['AllowedIPs = 0.0.0.0/0'] }))).toEqual({ mark: 4434 });
+    expect(await made.prepare(settings())).toEqual({ mark: undefined });
+  });
+
+  it('warns when packets of other hosts would not be forwarded, or a switch is locked', async () => {
+    const checked = host({ sysctl: new FakeSysctl({ 'net.ipv4.ip_forward': '0' }) });
+    await checked.host.setUp(settings(), 'dt-paris', 1420);
+    expect(checked.warnings).toEqual([expect.stringContaining('net.ipv4.ip_forward is 0')]);
+    const locked = host({ sysctl: new FakeSysctl({ 'net.ipv4.ip_forward': '0' }, ['net.ipv4.ip_forward']) });
+    await locked.host.setUp(settings({ iface: 'Address = 172.31.0.2/30\nForwarding = set' }), 'dt-paris', 1420);
+    expect(locked.warnings).toEqual([expect.stringContaining('/etc/sysctl.d')]);
+  });
+
+  it('goes back to what was when a later step of a reload fails', async () => {
+    const { host: made, ip } = host();
+    await made.setUp(settings(), 'dt-paris', 1420);
+    const before = [...ip.present].sort();
+    const undo = await made.change(settings({ peers: ['AllowedIPs = 10.5.0.0/16'] }));
+    expect([...ip.present]).toContain('route 10.5.0.0/16 dev dt-paris');
+    await undo();
+    expect([...ip.present].sort()).toEqual(before);
+  });
+
+  it('is silent about what is gone already when it tears down', async () => {
+    const { host: made, ip, warnings } = host();
+    await made.setUp(settings(), 'dt-paris', 1420);
+    ip.refuse = { containing: 'route del 10.1.0.0/16', saying: 'RTNETLINK answers: No such process' };
+    await made.tearDown();
+    expect(warnings).toEqual([]);
+    expect([...ip.present]).toEqual(['route 10.1.0.0/16 dev dt-paris']);
+  });
+
+  it('keeps IPv6 alive and a configured ceiling', async () => {
+    const { host: made, ip } = host();
+    const s = settings({ iface: 'Address = fd00::1/64\nMTU = 1300' });
+    await made.setUp(s, 'dt-paris', 1420);
+    expect(made.mtu).toBe(1300);
+    await made.setMtu(s, 900);
+    expect(ip.lines.at(-1)).toBe('-4 link set dev dt-paris mtu 1280');
+  });
+});
+
+describe('iproute2', () => {
+  it('is named when it is missing (S013)', async () => {
+    const { PATH } = process.env;
+    const ip = new SystemIp(['/nonexistent']);
+    await expect(ip.batch(4, ['link show'])).rejects.toMatchObject({ code: 'S013' });
+    await expect(ip.query(['link'])).rejects.toMatchObject({ code: 'S013' });
+    await expect(ip.useFairQueue('dt-x')).resolves.toBeUndefined();
+    expect(process.env['PATH']).toBe(PATH);
+  });
+});
+
+describe('derived values', () => {
+  it('names devices within what the kernel takes', () => {
+    expect(deviceName('paris')).toBe('dt-paris');
+    expect(deviceName('123456789012345')).toBe('dt-123456789012');
+  });
+
+  it('gives the device the MTU of the widest path', () => {
+    const wide = peerSnapshot({ association: association({ innerMtu: 8000 }) });
+    expect(deviceMtu(settings(), [peerSnapshot(), wide], 1420)).toBe(8000);
+    expect(deviceMtu(settings(), [downPeer()], 1300)).toBe(1300);
+    expect(deviceMtu(settings(), [], 0)).toBe(1420);
+  });
+
+  it('withholds only prefixes nobody serves', () => {
+    const two = settings({
+      peers: ['AllowedIPs = 10.1.0.0/16, 10.2.0.0/16\nPriority = 1', 'AllowedIPs = 10.1.0.0/16\nPriority = 2'],
+    });
+    const peers = [
+      { name: 'p0', up: false },
+      { name: 'p1', up: true },
+    ];
+    expect([...withheldPrefixes(two, peers)]).toEqual(['10.2.0.0/16']);
+  });
+
+  it('opens the plane as the settings say', () => {
+    const s = settings({ iface: 'Address = 172.31.0.2/30\nListenAddress = 192.0.2.1\nLanes = 2\nCrypto = openssl' });
+    expect(planeOptions(s, { lanes: 1, mark: 7 })).toMatchObject({
+      listen: [{ address: '192.0.2.1', port: 4433 }],
+      lanes: 2,
+      crypto: 'openssl',
+      fwMark: 7,
+    });
+  });
+});

@@ -1,0 +1,190 @@
+import type { Instant } from '../../src/base/brand.ts';
+import { err } from '../../src/base/result.ts';
+import { loadSettings } from '../../src/config/load.ts';
+import { createSelfSigned, readIdentity } from '../../src/crypto/certificate.ts';
+import type { Identity } from '../../src/crypto/identity.ts';
+import { systemRandom } from '../../src/crypto/random.ts';
+import { Daemon } from '../../src/daemon/daemon.ts';
+import type { Alarm, MakeAlarm } from '../../src/daemon/driver.ts';
+import type { DaemonParts } from '../../src/daemon/parts.ts';
+import { type Endpoint, endpointKey } from '../../src/net/endpoint.ts';
+import type { PlaneOptions } from '../../src/plane/plane.ts';
+import { Tunnel } from '../../src/tunnel/tunnel.ts';
+import { FakeIp, FakeSysctl } from './fake-ip.ts';
+import { MemoryPlane } from './memory-plane.ts';
+import { VirtualClock } from './virtual-clock.ts';
+import { address } from './world.ts';
+
+/** Wall clock at the bench's first instant, epoch ms. */
+const EPOCH = Date.UTC(2026, 10, 22, 20, 0, 0);
+
+/** Delay of the wire between two daemons, ms. */
+const WIRE_DELAY = 5;
+
+/** An identity for tests, made once per name. */
+export async function testIdentity(name: string): Promise<Identity> {
+  const made = await createSelfSigned({ commonName: name, days: 3650, keyType: 'p256', now: EPOCH / 1000 });
+  const identity = readIdentity(made.certificatePem, made.privateKeyPem);
+  if (!identity.ok) throw new Error(identity.error.detail);
+  return identity.value;
+}
+
+/** A daemon on the bench with everything it touched. */
+export interface Bench {
+  readonly daemon: Daemon;
+  readonly ip: FakeIp;
+  readonly sysctl: FakeSysctl;
+  /** Log lines as they left. */
+  readonly log: string[];
+  /** `[+]` and `[-]` lines. */
+  readonly changes: string[];
+  /** What the service manager was told. */
+  readonly notified: string[];
+  readonly opened: PlaneOptions[];
+  readonly plane: () => MemoryPlane;
+}
+
+/** How a daemon is put on the bench. */
+export interface BenchOptions {
+  readonly name: string;
+  /** Outer address. */
+  readonly at: string;
+  readonly identity: Identity;
+  readonly config: string;
+  readonly runtimeDir: string;
+  readonly ip?: FakeIp;
+  readonly sysctl?: FakeSysctl;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly openPlane?: DaemonParts['openPlane'];
+}
+
+/**
+ * Whole daemons on virtual time: real tunnel and engine, data planes in memory joined by a wire, a host that only
+ * remembers. Only the control socket and what waits for it are real.
+ */
+export class DaemonWorld {
+  readonly clock = new VirtualClock();
+  readonly #alarms = new Set<{ at: Instant | undefined; readonly ring: () => void }>();
+  readonly #wire: { readonly at: number; readonly deliver: () => void }[] = [];
+  readonly #planes = new Map<string, { readonly local: Endpoint; plane: MemoryPlane | undefined }>();
+  /** Texts of configuration files by path; changed between a daemon's start and its reload. */
+  readonly files = new Map<string, string>();
+  /** While set, datagrams vanish. */
+  cut = false;
+
+  /** Starts a daemon; throws what it throws. */
+  async start(options: BenchOptions): Promise<Bench> {
+    const file = `/etc/dtunnel/${options.name}.conf`;
+    this.files.set(file, options.config);
+    const ip = options.ip ?? new FakeIp();
+    const sysctl = options.sysctl ?? new FakeSysctl();
+    const log: string[] = [];
+    const changes: string[] = [];
+    const notified: string[] = [];
+    const opened: PlaneOptions[] = [];
+    const place = { local: { address: address(options.at), port: 4433 }, plane: undefined as MemoryPlane | undefined };
+    const openPlane = (planeOptions: PlaneOptions): MemoryPlane => {
+      opened.push(planeOptions);
+      const plane = new MemoryPlane({
+        clock: () => this.clock.now,
+        local: place.local,
+        transmit: (path, datagram) => this.#transmit(place.local, path.remote, datagram),
+        deliver: () => undefined,
+        onEvent: planeOptions.onEvent,
+      });
+      place.plane = plane;
+      return plane;
+    };
+    this.#planes.set(endpointKey(place.local), place);
+    const parts: DaemonParts = {
+      load: (path) =>
+        loadSettings(
+          path,
+          {
+            read: (name) => {
+              const text = this.files.get(name);
+              return text === undefined ? err('no such file') : { ok: true, value: new TextEncoder().encode(text) };
+            },
+            list: () => err('nothing is included here'),
+          },
+          () => undefined,
+        ),
+      readIdentity: () => options.identity,
+      readToken: (token) => token,
+      openPlane: options.openPlane ?? openPlane,
+      makeTunnel: (tunnelOptions) => new Tunnel(tunnelOptions),
+      crypto: systemRandom,
+      ip,
+      sysctl,
+      resolve: async () => ({ kind: 'failed', reason: 'nxdomain' }),
+      makeAlarm: this.#makeAlarm,
+      clock: () => this.clock.now,
+      wallClock: () => EPOCH + this.clock.now,
+      notify: (_socket, state) => notified.push(state),
+      environment: options.environment ?? {},
+      watchNetwork: () => () => undefined,
+      tunOverflows: () => 0,
+      lanes: 1,
+      controlGid: undefined,
+      runtimeDir: options.runtimeDir,
+    };
+    const daemon = await Daemon.start({
+      configFile: file,
+      parts,
+      build: { version: '0.1.0', commit: 'test' },
+      pid: 42,
+      log: { write: (line) => log.push(line), format: () => 'json', colour: false },
+      onChange: (text, done) => changes.push(`[${done === 'made' ? '+' : '-'}] ${text}`),
+    });
+    const plane = (): MemoryPlane => {
+      if (place.plane === undefined) throw new Error('no plane was opened');
+      return place.plane;
+    };
+    return { daemon, ip, sysctl, log, changes, notified, opened, plane };
+  }
+
+  /** Lets `milliseconds` pass: datagrams arrive and alarms ring in order. */
+  run(milliseconds: number): void {
+    const end = this.clock.now + milliseconds;
+    for (;;) {
+      const alarms = [...this.#alarms].flatMap((alarm) => (alarm.at === undefined ? [] : [alarm.at]));
+      const next = Math.min(end, ...alarms, ...this.#wire.map(({ at }) => at));
+      this.clock.advanceTo(next as Instant);
+      const arrived = this.#wire.filter(({ at }) => at <= next);
+      if (arrived.length === 0 && !alarms.some((at) => at <= next)) return;
+      for (const datagram of arrived) {
+        this.#wire.splice(this.#wire.indexOf(datagram), 1);
+        datagram.deliver();
+      }
+      for (const alarm of [...this.#alarms]) {
+        if (alarm.at === undefined || alarm.at > next) continue;
+        alarm.at = undefined;
+        alarm.ring();
+      }
+    }
+  }
+
+  readonly #makeAlarm: MakeAlarm = (ring): Alarm => {
+    const alarm: { at: Instant | undefined; readonly ring: () => void } = { at: undefined, ring };
+    this.#alarms.add(alarm);
+    return {
+      set: (at) => {
+        alarm.at = at;
+      },
+    };
+  };
+
+  #transmit(from: Endpoint, to: Endpoint, datagram: Uint8Array): void {
+    if (this.cut) return;
+    const copy = datagram.slice();
+    const deliver = (): void => {
+      this.#planes.get(endpointKey(to))?.plane?.receive({ remote: from, local: to.address }, copy);
+    };
+    this.#wire.push({ at: this.clock.now + WIRE_DELAY, deliver });
+  }
+}
+
+/** Lets promises and setImmediate callbacks that are due run. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,62 @@
+import type { BatchOutcome, Ip } from '../../src/daemon/ip.ts';
+import type { Sysctl } from '../../src/daemon/sysctl.ts';
+
+/** iproute2 that only remembers: what is set up, and what was asked in order. */
+export class FakeIp implements Ip {
+  /** Every line that was carried out, with the family it was asked for. */
+  readonly lines: string[] = [];
+  /** What is in place: `add`ed and not `del`eted, without verb. */
+  readonly present = new Set<string>();
+  /** A line that contains this is refused with these words. */
+  refuse: { readonly containing: string; readonly saying: string } | undefined;
+  rules = '0:\tfrom all lookup local\n32766:\tfrom all lookup main\n';
+
+  async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
+    for (const [done, line] of lines.entries()) {
+      if (this.refuse !== undefined && line.includes(this.refuse.containing)) {
+        return { done, failure: this.refuse.saying };
+      }
+      this.lines.push(`-${family} ${line}`);
+      this.#apply(line);
+    }
+    return { done: lines.length, failure: undefined };
+  }
+
+  async query(): Promise<string> {
+    return this.rules;
+  }
+
+  async useFairQueue(device: string): Promise<void> {
+    this.lines.push(`tc ${device}`);
+  }
+
+  #apply(line: string): void {
+    const match = /^(address|route|rule) (add|replace|del) (.*)$/.exec(line);
+    if (match === null) return;
+    const [, object, verb, rest = ''] = match;
+    const entry = `${object} ${rest.replace(/ nodad$/, '')}`;
+    if (verb === 'del') this.present.delete(entry);
+    else this.present.add(entry);
+  }
+}
+
+/** Kernel switches in a map; `locked` ones cannot be written. */
+export class FakeSysctl implements Sysctl {
+  readonly values: Map<string, string>;
+  readonly locked: ReadonlySet<string>;
+
+  constructor(values: Readonly<Record<string, string>> = {}, locked: readonly string[] = []) {
+    this.values = new Map(Object.entries(values));
+    this.locked = new Set(locked);
+  }
+
+  read(name: string): string | undefined {
+    return this.values.get(name);
+  }
+
+  write(name: string, value: string): boolean {
+    if (this.locked.has(name) || !this.values.has(name)) return false;
+    this.values.set(name, value);
+    return true;
+  }
+}
