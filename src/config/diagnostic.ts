@@ -66,7 +66,13 @@ export function diagnosticJson(diagnostic: Diagnostic): DiagnosticJson {
     column: column ?? null,
     message,
     help: help ?? null,
-    labels: labels.map(({ excerpt: _, ...label }) => label),
+    labels: labels.map((label) => ({
+      file: label.file,
+      line: label.line,
+      column: label.column,
+      length: label.length,
+      text: label.text,
+    })),
   };
 }
 

@@ -128,8 +128,7 @@ function expandVariable(
     });
     return undefined;
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing control characters is its purpose
-  if (/[\u0000-\u001F\u007F]/.test(text)) {
+  if (/\p{Cc}/u.test(text)) {
     report.error('C008', piece.span, `environment variable ${piece.name} holds a control character`, {
       label: 'cannot be used',
       help: 'a value is one line of plain text',

@@ -55,6 +55,7 @@ function hook(name: string, help: string, field: 'onUp' | 'onDown' | 'onPeerStat
     name,
     kind: 'command',
     type: 'absolute path and arguments',
+    default: 'none',
     help,
     parse: parseCommandWord,
     texts: (s) => s[field] ?? [],

@@ -92,6 +92,5 @@ function parseSetting(lexer: LineLexer, report: Report): SettingLine | undefined
   };
 }
 
-/** Everything below a space but the tab, and the C1 block: a lone CR, NUL, and what drives terminals. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is its purpose
-const CONTROL = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F]/;
+/** Control characters but the tab: a lone CR, NUL, and what drives terminals. */
+const CONTROL = /[^\P{Cc}\t]/u;

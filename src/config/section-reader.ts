@@ -160,7 +160,10 @@ export class SectionReader {
 
   #file(setting: SettingLine, names: KeyNames): void {
     const key = find(names.own, setting.key.text);
-    if (key === undefined) return this.#unknown(setting, names);
+    if (key === undefined) {
+      this.#unknown(setting, names);
+      return;
+    }
     const filed = this.#settings.get(key.name);
     const [first] = filed ?? [];
     if (setting.pieces.length === 0) this.#empty(key, setting);

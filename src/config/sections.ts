@@ -1,4 +1,5 @@
 import type { Report } from './diagnostic.ts';
+import { maskKeyMaterial } from './secrets.ts';
 import type { Span } from './source.ts';
 import { nearest } from './suggest.ts';
 import type { SectionLine, SettingLine, Token, Tree } from './tree.ts';
@@ -56,14 +57,16 @@ export function sectionTitle(section: Section): string {
   const setting = section.settings.find((line) => line.key.text.toLowerCase() === 'name');
   const [piece] = setting?.pieces ?? [];
   const name = section.name?.text ?? (piece?.kind === 'bare' || piece?.kind === 'quoted' ? piece.text : undefined);
-  return section.kind === 'Interface' || name === undefined ? `[${section.kind}]` : `[Peer ${name.slice(0, 63)}]`;
+  return section.kind === 'Interface' || name === undefined
+    ? `[${section.kind}]`
+    : `[Peer ${maskKeyMaterial(name).slice(0, 63)}]`;
 }
 
 function sectionKind(line: SectionLine, report: Report): Section['kind'] | undefined {
   const kind = KINDS.find((known) => known.toLowerCase() === line.title.text.toLowerCase());
   if (kind === undefined) {
     const meant = nearest(line.title.text, KINDS);
-    report.error('C010', line.span, `unknown section [${line.title.text.slice(0, 48)}]`, {
+    report.error('C010', line.span, `unknown section [${maskKeyMaterial(line.title.text).slice(0, 48)}]`, {
       label: meant === undefined ? 'not a section' : `did you mean '[${meant}]'?`,
       help: meant === undefined ? 'sections are [Interface] and [Peer], or [Peer NAME]' : undefined,
     });
@@ -72,7 +75,7 @@ function sectionKind(line: SectionLine, report: Report): Section['kind'] | undef
   if (kind === 'Interface' && line.name !== undefined) {
     report.error('C010', line.name.span, '[Interface] takes no name', {
       label: 'not expected',
-      help: `write  Name = ${line.name.text.slice(0, 48)}  below it`,
+      help: `write  Name = ${maskKeyMaterial(line.name.text).slice(0, 48)}  below it`,
     });
   }
   return kind;

@@ -26,7 +26,7 @@ function meaning(of: Tree): readonly unknown[] {
     'ListenAddress',
     'DisableOffloads',
   ];
-  const piece = ({ span: _, ...rest }: Piece): object => rest;
+  const piece = (of: Piece): object => ({ ...of, span: undefined });
   return of.lines.flatMap((line): readonly unknown[] => {
     if (line.kind === 'blank') return [];
     if (line.kind === 'comment' || line.kind === 'unreadable') return [line];
@@ -61,8 +61,8 @@ const LINE = fc.oneof(
           fc.constantFrom(
             '10.0.0.1/24',
             'a b',
-            '${HOST}:4433',
-            '${A:-b, c}',
+            `\${HOST}:4433`,
+            `\${A:-b, c}`,
             '"quo,ted"',
             '"a \\"b\\" \\\\ \\n\\t"',
             '',
