@@ -21,7 +21,8 @@ describe('the tree', () => {
         const match = /^export (?:async )?(?:abstract )?(?:function\*?|class|interface|type|const) (\w+)/.exec(line);
         if (match === null) return;
         let above = i - 1;
-        while (lines[above]?.startsWith('//')) above--;
+        // A comment covers a block of constants that belong together.
+        while (/^(\/\/|export const .*;$)/.test(lines[above] ?? '')) above--;
         const documented = lines[above]?.trim().endsWith('*/') ?? false;
         const overload = lines[above]?.startsWith(`export function ${match[1]}`) ?? false;
         if (!documented && !overload) bare.push(`${file.path}:${i + 1} ${match[1]}`);
