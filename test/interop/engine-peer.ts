@@ -1,4 +1,4 @@
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { monotonicClock } from '../../src/base/clock.ts';
 import { type Fingerprint, ms } from '../../src/base/brand.ts';
@@ -45,7 +45,7 @@ export interface EngineServer {
 
 /** Listens on a port of the kernel's choice and echoes. */
 export async function serve(task: EngineTask): Promise<EngineServer> {
-  const socket = await open();
+  const socket = await Port.open();
   const listener = new Listener();
   let driver: Driver | undefined;
   let stopServer: () => void = ignore;
@@ -60,13 +60,13 @@ export async function serve(task: EngineTask): Promise<EngineServer> {
       resolve(driver?.report ?? { session: undefined, closed: undefined, echoed: 0, received: [] });
     };
     stopServer = stop;
-    socket.on('message', (datagram, from) => {
+    socket.onDatagram((datagram, from) => {
       const name = Buffer.from(`${from.address}:${from.port}`);
       const verdict = driver === undefined ? listener.receive(name, datagram, monotonicClock()) : undefined;
-      if (verdict?.kind === 'challenge') socket.send(verdict.reply, from.port, from.address, ignore);
+      if (verdict?.kind === 'challenge') socket.send(verdict.reply, from.port);
       if (verdict?.kind === 'accept') {
         const connection = new Connection({ ...optionsOf(task), role: 'server' }, verdict.hello);
-        driver = new Driver(connection, (bytes) => socket.send(bytes, from.port, from.address, ignore));
+        driver = new Driver(connection, (bytes) => socket.send(bytes, from.port));
         driver.onData = (payload) => {
           if (connection.send(payload)) driver?.countEcho();
         };
@@ -75,14 +75,14 @@ export async function serve(task: EngineTask): Promise<EngineServer> {
       } else if (verdict === undefined) driver?.receive(datagram);
     });
   });
-  return { port: socket.address().port, report, stop: () => stopServer() };
+  return { port: socket.number, report, stop: () => stopServer() };
 }
 
 /** Calls 127.0.0.1 and sends messages of these sizes, each again until its echo came; then says goodbye. */
 export async function call(port: number, task: EngineTask, sizes: readonly number[]): Promise<EngineReport> {
-  const socket = await open();
+  const socket = await Port.open();
   const connection = new Connection({ ...optionsOf(task), role: 'client' });
-  const driver = new Driver(connection, (bytes) => socket.send(bytes, port, '127.0.0.1', ignore));
+  const driver = new Driver(connection, (bytes) => socket.send(bytes, port));
   return await new Promise((resolve) => {
     let number = 0;
     let resend: NodeJS.Timeout | undefined;
@@ -111,7 +111,7 @@ export async function call(port: number, task: EngineTask, sizes: readonly numbe
       number++;
       sendNext();
     };
-    socket.on('message', (datagram) => driver.receive(datagram));
+    socket.onDatagram((datagram) => driver.receive(datagram));
     driver.start();
   });
 }
@@ -214,7 +214,6 @@ class Driver {
         return;
       case 'closed':
         this.#closed = effect.reason;
-        // The alert that says so was handed to the kernel already.
         this.onClosed();
         return;
       default:
@@ -223,13 +222,45 @@ class Driver {
   }
 }
 
-async function open(): Promise<Socket> {
-  const socket = createSocket('udp4');
-  // A port that is not open yet or no longer: lost, as on any path.
-  socket.on('error', ignore);
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  return socket;
+/** A UDP socket on the loopback that sends everything it was given before it closes. */
+class Port {
+  readonly #socket: Socket = createSocket('udp4');
+  #underway = 0;
+  #closing = false;
+
+  static async open(): Promise<Port> {
+    const port = new Port();
+    // A port that is not open yet or no longer: lost, as on any path.
+    port.#socket.on('error', ignore);
+    port.#socket.bind(0, '127.0.0.1');
+    await once(port.#socket, 'listening');
+    return port;
+  }
+
+  get number(): number {
+    return this.#socket.address().port;
+  }
+
+  onDatagram(take: (datagram: Uint8Array, from: RemoteInfo) => void): void {
+    this.#socket.on('message', (datagram, from) => {
+      if (!this.#closing) take(datagram, from);
+    });
+  }
+
+  send(datagram: Uint8Array, port: number): void {
+    if (this.#closing) return;
+    this.#underway++;
+    this.#socket.send(datagram, port, '127.0.0.1', () => {
+      this.#underway--;
+      if (this.#closing && this.#underway === 0) this.#socket.close();
+    });
+  }
+
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    if (this.#underway === 0) this.#socket.close();
+  }
 }
 
 function ignore(): void {}

@@ -29,12 +29,12 @@ afterAll(() => credentials.remove());
 const cases = process.env['DTUNNEL_INTEROP'] === 'full' ? fullProduct(built) : coveringDesign(built);
 
 describe('the covering design', () => {
-  it('contains every possible pair of values, and every value with every library in both roles', () => {
+  it('contains every possible pair of settings with every library in both roles', () => {
     const design = coveringDesign(DIMENSIONS.peer);
     const covered = new Set(design.flatMap(combinations));
     const possible = new Set(fullProduct(DIMENSIONS.peer).flatMap(combinations));
     expect([...possible].filter((one) => !covered.has(one))).toEqual([]);
-    expect(design.length).toBeLessThan(200);
+    expect(design.length).toBeLessThan(possible.size / 5);
   });
 });
 
@@ -105,7 +105,8 @@ describe('peers with the profile of MatrixSSL', () => {
     const { engine, peer } = await meet({ ...profile, ...one, aead: 'AES-128-GCM' }, { legacy: true, timeoutMs: 3000 });
     expect(engine.session).toBeUndefined();
     expect(engine.closed?.code).toBe('no_extended_master_secret');
-    expect(peer.echoed).toBe(0);
+    // Told by an alert, not left to wait.
+    expect(peer).toMatchObject({ status: 1, echoed: 0 });
   });
 });
 
@@ -149,6 +150,8 @@ interface Meeting {
 
 async function meet(one: Case, variation: Variation): Promise<Meeting> {
   const impairment = one.path === 'lossy' ? LOSSY : { loss: 0, duplicate: 0, reorder: 0 };
+  // On a path that loses nothing nobody should have to send again, however busy the machine is.
+  const timerMs = one.path === 'lossy' ? 200 : 1000;
   const suite = suiteOf(one.aead, one.certificate);
   const timeoutMs = variation.timeoutMs ?? 30_000;
   // An OpenSSL server chooses no Ed25519 certificate in DTLS, but judges ours.
@@ -165,7 +168,7 @@ async function meet(one: Case, variation: Variation): Promise<Meeting> {
     alpn: 'dtunnel/1',
     messages: SIZES.length,
     sizes: SIZES,
-    timerMs: 200,
+    timerMs,
     timeoutMs,
     legacy: variation.legacy ?? false,
   };
@@ -181,7 +184,7 @@ async function meet(one: Case, variation: Variation): Promise<Meeting> {
     cid: one.cid === 'on' ? new Uint8Array([1, 2, 3, 4, 5, 6]) : undefined,
     protocol: 'dtunnel/1',
     allowLegacyPeer: variation.allowLegacyPeer ?? false,
-    timerMs: 200,
+    timerMs,
     timeoutMs,
   };
   return one.role === 'client'
@@ -199,7 +202,8 @@ async function engineCalls(
   const relay = await Relay.open(await server.port, impairment, SEED);
   try {
     const engine = await call(relay.port, task, SIZES);
-    server.stop();
+    // A refused peer ends by itself when it hears of it.
+    if (engine.session !== undefined) server.stop();
     const peer = await server.report;
     return { engine, peer, largest: { engine: relay.largest.toServer, peer: relay.largest.toClient } };
   } finally {

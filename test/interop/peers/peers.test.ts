@@ -32,11 +32,15 @@ describe.each(ring)('$client calls $server', ({ client, server }) => {
     expect(ours.echoed).toBe(6);
   });
 
-  it('completes over a path that loses, repeats and reorders, with small datagrams', async () => {
-    const [theirs, ours] = await meet(server, client, { group: 'secp256r1', mtu: 400, lossy: true });
-    expect(ours).toMatchObject({ status: 0, echoed: 6 });
-    expect(theirs.echoed).toBeGreaterThanOrEqual(6);
-  });
+  // Botan 2.19 as a server does not send its last flight again when it is lost (see matrix-design.ts).
+  it.skipIf(server === 'botan')(
+    'completes over a path that loses, repeats and reorders, with small datagrams',
+    async () => {
+      const [theirs, ours] = await meet(server, client, { group: 'secp256r1', mtu: 400, lossy: true });
+      expect(ours).toMatchObject({ status: 0, echoed: 6 });
+      expect(theirs.echoed).toBeGreaterThanOrEqual(6);
+    },
+  );
 
   it('is refused by a server that pins another certificate', async () => {
     const [, ours] = await meet(server, client, { group: 'x25519', wrongPin: true, timeoutMs: 3000 });
@@ -75,7 +79,7 @@ async function meet(serverName: PeerName, clientName: PeerName, how: Meeting): P
     alpn: 'dtunnel/1',
     messages: 6,
     sizes: [64, 1, 200],
-    timerMs: 150,
+    timerMs: how.lossy === true ? 200 : 1000,
     timeoutMs: how.timeoutMs ?? 20_000,
   } as const;
   const server = startPeer(serverName, {
