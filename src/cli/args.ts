@@ -274,6 +274,36 @@ function addObservation(base: Program, { io, interruption, ended }: Session): vo
       },
     )
     .command(
+      'doctor <name>',
+      HELP.doctor,
+      (y) =>
+        timeoutOption(y.positional('name', needed), '5s').option('report', {
+          type: 'string',
+          describe: 'write the findings to this new file as well',
+        }),
+      async ({ name, report, json, timeout }) => {
+        const { run } = await import('./commands/doctor.ts');
+        ended(await run({ name, report, json, timeoutMs: timeout }, io));
+      },
+    )
+    .command(
+      'top',
+      HELP.top,
+      (y) =>
+        y
+          .option('count', { alias: 'n', type: 'number', describe: 'show so many pictures, then end' })
+          .option('interval', { type: 'number', default: 1, describe: 'seconds between two' }),
+      async ({ count, interval }) => {
+        const { openTerminal, run } = await import('./commands/top.ts');
+        const { terminal, close } = openTerminal(interruption.listen());
+        try {
+          ended(await run({ count, intervalMs: Math.max(0.1, interval) * 1000 }, io, terminal));
+        } finally {
+          close();
+        }
+      },
+    )
+    .command(
       'version',
       HELP.version,
       (y) => y.option('verify', { type: 'boolean', default: false, describe: 'check that all parts fit together' }),
@@ -316,7 +346,8 @@ function addPreparation(base: Program, { io, ended }: Session): void {
           const { probeFingerprint } = await import('./commands/probe.ts');
           return probeFingerprint(endpoint, io, timeout);
         };
-        ended(await run({ target, format, json }, io, probe));
+        // yargs reads a lone dash as an empty word.
+        ended(await run({ target: target === '' ? '-' : target, format, json }, io, probe));
       },
     )
     .command(

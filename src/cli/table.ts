@@ -21,10 +21,11 @@ export function details(entries: readonly (readonly [key: string, value: string]
   return entries.map(([key, value]) => `${key.padStart(width)}  ${value}`.trimEnd());
 }
 
-/** `text` without colours: what it takes on the screen. */
+/** How many columns `text` takes on the screen: colours take none. */
 export function displayWidth(text: string): number {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC begins a colour.
-  return [...text.replace(/\u001b\[[0-9;]*m/g, '')].length;
+  const [plain = '', ...coloured] = text.split('\u001b');
+  const visible = [plain, ...coloured.map((part) => part.replace(/^\[[0-9;]*m/, ''))].join('');
+  return Array.from(visible).length;
 }
 
 function pad(text: string, width: number, align: 'left' | 'right'): string {

@@ -55,12 +55,12 @@ export function prettyLine(record: LogRecord, { colour, time = true }: PrettyOpt
   const columns = [
     ...(time ? [paint('2', clockText(record.time))] : []),
     paint(COLOURS[level], level.toUpperCase().padEnd(5)),
-    subject.padEnd(13),
-    paint('1', record.event.padEnd(17)),
-    detailOf(record),
+    printable(subject).padEnd(13),
+    paint('1', printable(record.event).padEnd(17)),
+    printable(detailOf(record)),
   ];
   const more = record.suppressed === undefined ? '' : ` (${record.suppressed} more suppressed)`;
-  return oneLine(`${columns.join(' ').trimEnd()}${more}`);
+  return `${columns.join(' ').trimEnd()}${more}`;
 }
 
 function detailOf(record: LogRecord): string {
@@ -90,10 +90,13 @@ function quoted(text: string): string {
   return /\s/.test(text) ? JSON.stringify(text) : text;
 }
 
-/** Names from the network's side cannot break lines or drive the terminal. */
-function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed; ESC is our colours'.
-  return text.replace(/[\u0000-\u001a\u001c-\u001f\u007f]/g, '?');
+/** Text without control characters: what others chose cannot break lines or drive the terminal. */
+function printable(text: string): string {
+  return Array.from(text, (character) => (isControl(character.charCodeAt(0)) ? '?' : character)).join('');
+}
+
+function isControl(code: number): boolean {
+  return code < 0x20 || (code >= 0x7f && code < 0xa0);
 }
 
 function clockText(epochMs: number): string {

@@ -120,7 +120,11 @@ export const statusDocument = z.object({
     certificate: z.object({ notAfter: time }),
     pid: z.int(),
     version: z.string(),
-    dataPlane: z.object({ aead: z.string(), offloads: z.array(z.string()) }),
+    dataPlane: z.object({
+      aead: z.string(),
+      offloads: z.array(z.string()),
+      cpuSeconds: z.number().describe('CPU time its threads have used'),
+    }),
   }),
   peers: z.array(peer),
   health: z.array(health).describe('what an operator should look at; empty: nothing'),

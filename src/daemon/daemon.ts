@@ -125,6 +125,12 @@ export class Daemon {
       this.#tell({ event: 'hook.failed', level: 'warn', msg: 'hook failed', fields: { program, reason } }),
     );
     this.#manager = new ServiceManager(parts.environment, parts.notify, pid);
+    this.#host = new Host({
+      ip: parts.ip,
+      sysctl: parts.sysctl,
+      onChange: (change, done) => this.#hostChanged(change, done),
+      onWarning: (text) => this.#hostWarning(text),
+    });
     this.#views = new Views({
       parts,
       build,
@@ -134,14 +140,8 @@ export class Daemon {
       inForce: () => this.#inForce,
       plane: () => this.#running().plane,
       tunnel: () => this.#tunnel,
-      deviceMtu: () => this.#host.mtu,
+      host: this.#host,
       isStopping: () => this.#stopping !== undefined,
-    });
-    this.#host = new Host({
-      ip: parts.ip,
-      sysctl: parts.sysctl,
-      onChange: (change, done) => this.#hostChanged(change, done),
-      onWarning: (text) => this.#hostWarning(text),
     });
     this.#hostSync = new HostSync(this.#host, (error) => this.#hostWarning(String(error)));
     this.#registry = new MetricsRegistry(this.#metrics, () => this.#views.metricsInput());
@@ -231,6 +231,8 @@ export class Daemon {
     const fields = { version: build.version, config: configFile };
     this.#tell({ event: 'daemon.start', level: 'info', msg: 'starting', fields });
     for (const warning of warnings) this.#tell({ event: 'config.warning', level: 'warn', msg: warning });
+    for (const remark of this.#host.remarks(settings))
+      this.#tell({ event: 'host.warning', level: 'warn', msg: remark });
     // Asked first, so that a second start says what is wrong and not that the device is busy.
     await ControlServer.refuseIfServed(socketPath(this.name, parts.runtimeDir));
 

@@ -18,6 +18,9 @@ export interface HostOptions {
 /** Where the search for a routing table of our own begins; the number doubles as firewall mark. */
 const FIRST_TABLE = 4433;
 
+/** Switches that let packets of other hosts through (ip-sysctl). */
+const FORWARDING = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' } as const;
+
 /** The smallest MTU IPv6 works with (RFC 8200 §5). */
 const IPV6_MIN_MTU = 1280;
 
@@ -94,9 +97,11 @@ export class Host {
     };
   }
 
-  /** Prefixes that have a route when nothing is withheld. */
-  routed(settings: Settings): readonly string[] {
-    return routedPrefixes(settings).map(({ address, length }) => `${address}/${length}`);
+  /** What an operator should know about this host now; asked anew each time, so that it ends when it is mended. */
+  remarks(settings: Settings): readonly string[] {
+    return this.#closedSwitches(settings).map(
+      (name) => `${name} is 0: packets of other hosts are not forwarded (sysctl -w ${name}=1)`,
+    );
   }
 
   /** Gives the device another MTU. False: refused; the device keeps the one it has. */
@@ -175,19 +180,18 @@ export class Host {
     return hasIpv6 ? Math.max(ceiling, IPV6_MIN_MTU) : ceiling;
   }
 
+  /** Kernel switches that are off although packets of other hosts are to be forwarded. */
+  #closedSwitches(settings: Settings): readonly string[] {
+    if (settings.interface.forwarding === 'off') return [];
+    const versions = new Set(routedPrefixes(settings).map((prefix) => family(prefix.address)));
+    return [...versions]
+      .map((version) => FORWARDING[version])
+      .filter((name) => this.#options.sysctl.read(name) === '0');
+  }
+
   #switchForwarding(settings: Settings): void {
-    const { forwarding } = settings.interface;
-    if (forwarding === 'off') return;
-    const versions = new Set(settings.peers.flatMap((peer) => peer.allowedIps).map((prefix) => family(prefix.address)));
-    for (const version of versions) {
-      const name = version === 4 ? 'net.ipv4.ip_forward' : 'net.ipv6.conf.all.forwarding';
-      if (this.#options.sysctl.read(name) !== '0') continue;
-      if (forwarding === 'check') {
-        this.#options.onWarning(`${name} is 0: packets of other hosts are not forwarded (sysctl -w ${name}=1)`);
-      } else {
-        this.#switch(name, '1');
-      }
-    }
+    if (settings.interface.forwarding !== 'set') return;
+    for (const name of this.#closedSwitches(settings)) this.#switch(name, '1');
   }
 
   #switch(name: string, value: string): void {

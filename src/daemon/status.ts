@@ -72,7 +72,11 @@ export function statusDocumentOf(input: StatusInput): StatusDocument {
       certificate: { notAfter: new Date(input.certificateNotAfter * 1000).toISOString() },
       pid: input.pid,
       version: input.version,
-      dataPlane: { aead: input.features.aead, offloads: [...input.features.offloads] },
+      dataPlane: {
+        aead: input.features.aead,
+        offloads: [...input.features.offloads],
+        cpuSeconds: input.plane.threads.reduce((sum, one) => sum + one.userSeconds + one.systemSeconds, 0),
+      },
     },
     peers: input.peers.map((peer) => peerStatus(peer, input, time)),
     health: [...input.health, ...healthOf(input)],

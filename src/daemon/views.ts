@@ -5,6 +5,7 @@ import { endpointKey } from '../net/endpoint.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { PeerSnapshot } from '../tunnel/effects.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
+import type { Host } from './host.ts';
 import type { InForce } from './in-force.ts';
 import type { DaemonEvent } from './log.ts';
 import type { BuildInfo, DaemonParts } from './parts.ts';
@@ -23,7 +24,7 @@ export interface ViewsOptions {
   readonly plane: () => Plane;
   /** Undefined until the tunnel was made. */
   readonly tunnel: () => TunnelFace | undefined;
-  readonly deviceMtu: () => number;
+  readonly host: Pick<Host, 'mtu' | 'remarks'>;
   readonly isStopping: () => boolean;
 }
 
@@ -70,7 +71,7 @@ export class Views {
 
   /** The status document. */
   status(): StatusDocument {
-    const { parts, build, configFile, pid, recorder, inForce, plane, tunnel, deviceMtu } = this.#options;
+    const { parts, build, configFile, pid, recorder, inForce, plane, tunnel, host } = this.#options;
     const { settings, hash, generation, identity, certificateNotAfter } = inForce();
     return statusDocumentOf({
       now: parts.clock(),
@@ -84,7 +85,7 @@ export class Views {
       stateSince: this.#state.since,
       draining: tunnel()?.draining ?? false,
       device: plane().deviceName,
-      deviceMtu: deviceMtu(),
+      deviceMtu: host.mtu,
       listening: plane().listening,
       features: plane().features,
       fingerprint: identity.fingerprint,
@@ -154,7 +155,9 @@ export class Views {
   }
 
   #health(): readonly HealthNote[] {
-    const notes = [...this.#warnings].map((text) => ({ code: 'host', text }));
+    const { host, inForce } = this.#options;
+    const texts = [...host.remarks(inForce().settings), ...this.#warnings];
+    const notes = texts.map((text) => ({ code: 'host', text }));
     if (this.#lastReloadSuccessful) return notes;
     return [...notes, { code: 'reload-failed', text: 'the last reload was rejected: see dtunnel check' }];
   }

@@ -5,7 +5,7 @@ import { socketNames } from '../../src/control/paths.ts';
 import type { Identity } from '../../src/crypto/identity.ts';
 import { statusDocument } from '../../src/control/status.ts';
 import { type Bench, DaemonWorld, settle, testIdentity } from '../support/daemon-bench.ts';
-import { FakeIp, FakeSysctl } from '../support/fake-ip.ts';
+import { FakeIp, type FakeSysctl } from '../support/fake-ip.ts';
 import { useTemporaryDirectory } from '../support/temporary-directory.ts';
 
 const directory = useTemporaryDirectory();

@@ -156,8 +156,10 @@ describe('a host', () => {
 
   it('warns when packets of other hosts would not be forwarded, or a switch is locked', async () => {
     const checked = host({ sysctl: new FakeSysctl({ 'net.ipv4.ip_forward': '0' }) });
-    await checked.host.setUp(settings(), 'dt-paris', 1420);
-    expect(checked.warnings).toEqual([expect.stringContaining('net.ipv4.ip_forward is 0')]);
+    expect(checked.host.remarks(settings())).toEqual([expect.stringContaining('net.ipv4.ip_forward is 0')]);
+    expect(checked.host.remarks(settings({ peers: ['AllowedIPs = 172.31.0.1/32'] }))).toEqual([]);
+    checked.sysctl.values.set('net.ipv4.ip_forward', '1');
+    expect(checked.host.remarks(settings())).toEqual([]);
     const locked = host({ sysctl: new FakeSysctl({ 'net.ipv4.ip_forward': '0' }, ['net.ipv4.ip_forward']) });
     await locked.host.setUp(settings({ iface: 'Address = 172.31.0.2/30\nForwarding = set' }), 'dt-paris', 1420);
     expect(locked.warnings).toEqual([expect.stringContaining('/etc/sysctl.d')]);

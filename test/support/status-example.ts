@@ -23,7 +23,7 @@ export function exampleStatus(over: Partial<StatusDocument> = {}): StatusDocumen
       certificate: { notAfter: '2036-11-20T00:00:00.000Z' },
       pid: 812,
       version: '0.1.0',
-      dataPlane: { aead: 'openssl', offloads: ['tun-tso', 'udp-gro'] },
+      dataPlane: { aead: 'openssl', offloads: ['tun-tso', 'udp-gro'], cpuSeconds: 12.5 },
     },
     peers: [examplePeer()],
     health: [],
