@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PlanePair } from './support/pair.ts';
+import { OFFLOADS } from '../../src/plane/stats.ts';
+import { expectConservation, PEER, PlanePair } from './support/pair.ts';
 import { unable } from './support/rig.ts';
 
 const reason = unable();
@@ -12,6 +13,11 @@ const flavours = [
   { tag: 'p4', aead: 'chacha20-poly1305', ids: false, outer: 4 },
 ] as const;
 
+const families = [
+  { family: 'IPv4', a: '192.168.77.1', b: '192.168.77.2' },
+  { family: 'IPv6', a: 'fd78::1', b: 'fd78::2' },
+] as const;
+
 describe.skipIf(reason !== undefined).each(flavours)('two planes, $aead, ids $ids, IPv$outer outside', (flavour) => {
   let pair: PlanePair;
   beforeAll(async () => {
@@ -19,10 +25,75 @@ describe.skipIf(reason !== undefined).each(flavours)('two planes, $aead, ids $id
   });
   afterAll(() => pair?.close());
 
-  it('carry IPv4 and IPv6 pings', async () => {
-    for (const address of ['192.168.77.2', 'fd78::2']) {
-      const report = await pair.a.icmpEcho(address, { count: 5, interval: 10 as never });
-      expect(report.rttMs).toHaveLength(5);
-    }
+  it.each(families)('carry $family pings', async ({ b }) => {
+    const report = await pair.hostA.icmpEcho(b, { count: 5, interval: 10 as never });
+    expect(report.rttMs).toHaveLength(5);
+  });
+
+  it.each(families)('carry $family TCP both ways unharmed', async ({ a, b }) => {
+    await pair.hostB.call('tcpListen', b, 9000);
+    await pair.hostA.call('tcpListen', a, 9000);
+    const size = 24 << 20;
+    const intact = await Promise.all([
+      pair.hostA.call('tcpSend', b, 9000, size, 1),
+      pair.hostB.call('tcpSend', a, 9000, size, 2),
+      pair.hostA.call('tcpSend', b, 9000, 1, 3),
+    ]);
+    expect(intact).toEqual([true, true, true]);
+  });
+
+  it.each(families)('carry $family UDP of every size, in order', async ({ a, b }) => {
+    const to = await pair.hostB.call('udpOpen', b, 0);
+    const from = await pair.hostA.call('udpOpen', a, 0);
+    const sizes = [
+      ...Array.from({ length: 400 }, (_, i) => 4 + ((i * 37) % 1380)),
+      ...Array.from({ length: 200 }, () => 64),
+      1372,
+      1373,
+      1391,
+      1392,
+      1393,
+      1400,
+      4000,
+      20_000,
+      60_000,
+    ];
+    expect(await pair.hostA.call('udpSendPatterns', from, sizes, to, b)).toEqual([]);
+    await expect.poll(() => pair.hostB.call('udpCount', to), { timeout: 5000 }).toBe(sizes.length);
+    expect(await pair.hostB.call('udpVerify', to)).toEqual({
+      intact: sizes.length,
+      distinct: sizes.length,
+      ordered: true,
+    });
+  });
+
+  it('count every packet and datagram exactly once', async () => {
+    await expectConservation(pair);
+    const [a, b] = [await pair.a.stats(), await pair.b.stats()];
+    expect(a.peers.get(PEER)?.transmitPackets).toBe(b.peers.get(PEER)?.receivePackets);
+    expect(a.peers.get(PEER)?.transmitBytes).toBe(b.peers.get(PEER)?.receiveBytes);
+    expect(b.peers.get(PEER)?.transmitBytes).toBe(a.peers.get(PEER)?.receiveBytes);
+    // Coalescing is at work: far fewer calls than packets.
+    expect(Number(b.tun.writeCalls) * 3).toBeLessThan(Number(b.tun.writePackets));
+  });
+});
+
+describe.skipIf(reason !== undefined).each(OFFLOADS)('without %s', (offload) => {
+  let pair: PlanePair;
+  beforeAll(async () => {
+    pair = await PlanePair.open({ tag: `o${OFFLOADS.indexOf(offload)}`, plane: { disable: [offload] } });
+  });
+  afterAll(() => pair?.close());
+
+  it('packets still arrive unharmed', async () => {
+    await pair.hostB.call('tcpListen', '192.168.77.2', 9000);
+    expect(await pair.hostA.call('tcpSend', '192.168.77.2', 9000, 8 << 20, 5)).toBe(true);
+    const to = await pair.hostB.call('udpOpen', 'fd78::2', 0);
+    const from = await pair.hostA.call('udpOpen', 'fd78::1', 0);
+    const sizes = Array.from({ length: 300 }, (_, i) => (i % 3 === 0 ? 900 : 64));
+    await pair.hostA.call('udpSendPatterns', from, sizes, to, 'fd78::2');
+    await expect.poll(() => pair.hostB.call('udpCount', to), { timeout: 5000 }).toBe(sizes.length);
+    expect(await pair.hostB.call('udpVerify', to)).toMatchObject({ intact: sizes.length, ordered: true });
+    await expectConservation(pair);
   });
 });

@@ -1,5 +1,7 @@
 import type { AeadName } from '../../../src/crypto/aead.ts';
-import type { PlaneOptions } from '../../../src/plane/plane.ts';
+import type { PeerId } from '../../../src/base/brand.ts';
+import { expect } from 'vitest';
+import type { PlaneOptions, PlaneStats } from '../../../src/plane/plane.ts';
 import { Namespaces, RemotePlane } from './rig.ts';
 
 /** How two planes are joined. */
@@ -15,7 +17,7 @@ export interface PairOptions {
 }
 
 /** The peer that each side knows the other by, and the slots of the first session. */
-export const PEER = 3;
+export const PEER = 3 as PeerId;
 export const SLOT_A = 0x010203;
 export const SLOT_B = 0x0a0b0c;
 
@@ -37,6 +39,9 @@ export class PlanePair {
   readonly namespaces: Namespaces;
   readonly a: RemotePlane;
   readonly b: RemotePlane;
+  /** Hosts that make traffic, beside the planes in the same namespaces. */
+  readonly hostA: RemotePlane;
+  readonly hostB: RemotePlane;
   readonly portA = 4501;
   readonly portB = 4502;
   readonly #options: PairOptions;
@@ -46,6 +51,8 @@ export class PlanePair {
     this.namespaces = new Namespaces(options.tag);
     this.a = new RemotePlane(this.namespaces.a);
     this.b = new RemotePlane(this.namespaces.b);
+    this.hostA = new RemotePlane(this.namespaces.a);
+    this.hostB = new RemotePlane(this.namespaces.b);
   }
 
   static async open(options: PairOptions): Promise<PlanePair> {
@@ -99,7 +106,7 @@ export class PlanePair {
     ] as const;
     for (const [plane, side, port, namespace, host] of sides) {
       const opened = await plane.open({
-        device: { name: `dtn${side}`, mtu: 1420 as never },
+        device: { name: `dtn${side}`, mtu: 1400 as never },
         listen: [{ address: undefined, port }],
         lanes: 1,
         crypto: 'auto',
@@ -120,7 +127,33 @@ export class PlanePair {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.a.close(), this.b.close()]);
+    await Promise.all([this.a, this.b, this.hostA, this.hostB].map((end) => end.close()));
     this.namespaces.remove();
   }
+}
+
+/** Both conservation laws of PlaneStats, once the planes are quiet. */
+export async function expectConservation(pair: PlanePair): Promise<void> {
+  for (const plane of [pair.a, pair.b]) {
+    await expect
+      .poll(async () => balance(await plane.stats()), { timeout: 3000 })
+      .toEqual({ inbound: 0n, outbound: 0n });
+  }
+}
+
+function balance(stats: PlaneStats): { inbound: bigint; outbound: bigint } {
+  const sum = (values: Iterable<bigint>): bigint => [...values].reduce((total, value) => total + value, 0n);
+  const peers = [...stats.peers.values()];
+  const dropsIn = sum([stats.drops, ...peers.map((p) => p.drops)].map((d) => sum(Object.values(d.in))));
+  const dropsOut = sum([stats.drops, ...peers.map((p) => p.drops)].map((d) => sum(Object.values(d.out))));
+  const accounted =
+    stats.handedUp +
+    stats.control +
+    sum(Object.values(stats.unattributed)) +
+    dropsIn +
+    sum(peers.map((p) => p.receivePackets));
+  return {
+    inbound: stats.udp.receiveDatagrams + stats.udp.extraRecords - accounted,
+    outbound: stats.tun.readPackets - dropsOut - sum(peers.map((p) => p.transmitPackets)),
+  };
 }

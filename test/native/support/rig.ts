@@ -36,7 +36,7 @@ function ensureCompiled(): void {
   }
 }
 
-/** A native plane in a process of its own, in a network namespace. Methods are those of Plane, asynchronous. */
+/** A process in a network namespace, with a native plane or making traffic; see plane-child.mjs for its methods. */
 export class RemotePlane {
   readonly events: PlaneEvent[] = [];
   readonly #child: ChildProcess;
@@ -62,7 +62,10 @@ export class RemotePlane {
       const waiting = this.#waiting.get(message.id);
       this.#waiting.delete(message.id);
       if (message.error === undefined) waiting?.resolve(message.value);
-      else waiting?.reject(Object.assign(new Error(message.error.message), { code: message.error.code }));
+      else
+        waiting?.reject(
+          Object.assign(new Error(message.error.message), { code: message.error.code, name: message.error.name }),
+        );
     });
     this.#child.on('exit', (code, signal) => {
       for (const { reject } of this.#waiting.values()) reject(new Error(`plane process ended: ${code ?? signal}`));
@@ -136,7 +139,11 @@ interface Opened {
 
 type Answer =
   | { readonly event: PlaneEvent }
-  | { readonly id: number; readonly value?: unknown; readonly error?: { message: string; code?: string } };
+  | {
+      readonly id: number;
+      readonly value?: unknown;
+      readonly error?: { message: string; code?: string; name: string };
+    };
 
 /** When the addon is built with a sanitizer, its runtime must come first in the process. */
 function sanitizerEnvironment(): Record<string, string> {

@@ -1,0 +1,76 @@
+// A minimal test runner: tests are objects, expectations are functions, randomness is seeded.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <source_location>
+#include <string>
+#include <vector>
+
+namespace dtunnel::test {
+
+struct Case {
+  std::string name;
+  std::function<void()> body;
+};
+
+inline std::vector<Case>& Cases() {
+  static std::vector<Case> cases;
+  return cases;
+}
+
+inline int& Failures() {
+  static int failures = 0;
+  return failures;
+}
+
+// Registers a test; declare one per law.
+struct Test {
+  Test(std::string name, std::function<void()> body) { Cases().push_back({std::move(name), std::move(body)}); }
+};
+
+inline bool Expect(bool holds, const std::string& what = "", std::source_location at = std::source_location::current()) {
+  if (!holds) {
+    ++Failures();
+    std::printf("  %s:%u: expectation failed %s\n", at.file_name(), at.line(), what.c_str());
+  }
+  return holds;
+}
+
+template <typename A, typename B>
+bool ExpectEqual(const A& a, const B& b, std::source_location at = std::source_location::current()) {
+  if (a == b) return true;
+  ++Failures();
+  if constexpr (std::is_arithmetic_v<A> && std::is_arithmetic_v<B>) {
+    std::printf("  %s:%u: %lld is not %lld\n", at.file_name(), at.line(), static_cast<long long>(a),
+                static_cast<long long>(b));
+  } else {
+    std::printf("  %s:%u: values differ\n", at.file_name(), at.line());
+  }
+  return false;
+}
+
+// splitmix64: the same numbers everywhere.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t Next() {
+    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  }
+  std::uint64_t Below(std::uint64_t bound) { return Next() % bound; }
+  bool Chance(std::uint64_t in) { return Below(in) == 0; }
+  std::vector<std::uint8_t> Octets(std::size_t size) {
+    std::vector<std::uint8_t> octets(size);
+    for (auto& o : octets) o = static_cast<std::uint8_t>(Next());
+    return octets;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace dtunnel::test
