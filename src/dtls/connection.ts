@@ -13,6 +13,7 @@ import { Retransmission } from './handshake/retransmission.ts';
 import type { Completion, FlightItem } from './handshake/step.ts';
 import {
   ALERT_PATIENCE,
+  MAX_CHALLENGES,
   MAX_EARLY_OCTETS,
   MAX_EARLY_RECORDS,
   MAX_HELD_PAYLOADS,
@@ -302,22 +303,33 @@ export class Connection implements SansIo {
     }
     // One message is protected, Finished; nothing else is, and Finished never comes in clear (RFC 5246 §7.3).
     if ((code === HANDSHAKE_CODES.finished) !== (epoch === 1)) return 'epoch';
+    if (this.#machine.at === 'hello-sent') {
+      if (code === HANDSHAKE_CODES.hello_verify_request) return this.#challenge(fragment, now);
+      if (code === HANDSHAKE_CODES.server_hello && sequence <= MAX_CHALLENGES) this.#reassembly.continueAt(sequence);
+    }
     const reason = this.#reassembly.add(fragment);
     if (reason === 'too_large') this.#oversized = `a handshake message of ${fragment.length} octets`;
     if (reason !== 'repeated') return reason;
-    if (code === HANDSHAKE_CODES.hello_verify_request) return this.#lateChallenge(fragment, now);
     if (sequence === this.#answered && offset === 0) this.#repeated = true;
     return reason;
   }
 
-  #lateChallenge(fragment: Fragment, now: Instant): DropReason | undefined {
+  /**
+   * Servers that remember nothing number their challenges, and their hello after them, as they like: all 0 and then 1,
+   * or as our hellos were (RFC 6347 §4.2.1, §4.2.2). So a challenge is known by its cookie, and numbers count from the
+   * ServerHello on.
+   */
+  #challenge(fragment: Fragment, now: Instant): DropReason | undefined {
     const message = wholeOf(fragment);
-    if (message !== undefined && this.#machine.isNewChallenge(message)) {
-      this.#perform(this.#machine.step(message), message.sequence, now);
-      return undefined;
+    if (message === undefined) return 'bad_fragment';
+    const verdict = this.#machine.judgeChallenge(message);
+    if (verdict === 'misplaced') return 'bad_fragment';
+    if (verdict === 'answered') {
+      this.#repeated = true;
+      return 'repeated';
     }
-    if (fragment.sequence === this.#answered) this.#repeated = true;
-    return 'repeated';
+    this.#perform(this.#machine.step(message), message.sequence, now);
+    return undefined;
   }
 
   /** Steps through every message that is whole and next. */

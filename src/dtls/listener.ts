@@ -41,12 +41,11 @@ export class Listener {
     if ('reason' in first) return { kind: 'drop', reason: first.reason };
     const { hello, record, sequence } = first;
     if (this.#cookies === undefined) return { kind: 'accept', hello: datagram.slice() };
-    const verdict = this.#cookies.judge(client, hello, now);
-    // A hello with a cookie is a client's second at least; the first has number 0 (RFC 6347 §4.2.2).
-    if (verdict === 'valid' && sequence > 0) return { kind: 'accept', hello: datagram.slice() };
+    const cookie = this.#cookies.judge(client, hello, sequence, now);
+    if (cookie === 'valid') return { kind: 'accept', hello: datagram.slice() };
     // RFC 6347 §4.2.1: a cookie that does not verify is as none. Silence would lock out who asked before a restart.
-    const reply = challenge(this.#cookies.make(client, hello, now), record, sequence);
-    return { kind: 'challenge', reply, cookie: verdict === 'valid' ? 'invalid' : verdict };
+    const reply = challenge(this.#cookies.make(client, hello, sequence, now), record, sequence);
+    return { kind: 'challenge', reply, cookie };
   }
 }
 

@@ -74,15 +74,13 @@ export class Machine {
     return step;
   }
 
-  /**
-   * Whether a challenge that came under a number already used is a new one. Servers number HelloVerifyRequest as they
-   * like, most always 0, since they remember nothing (RFC 6347 §4.2.1); a second one, after their secret has changed,
-   * then looks like a repetition.
-   */
-  isNewChallenge(message: WholeMessage): boolean {
+  /** What a client's state makes of a challenge: `new`, one whose cookie it has answered, or out of place. */
+  judgeChallenge(message: WholeMessage): 'new' | 'answered' | 'misplaced' {
     const { role, state } = this.#state;
-    if (role !== 'client' || state?.at !== 'hello-sent') return false;
     const challenge = parseMessage('hello_verify_request', message.body);
-    return challenge?.type === 'hello_verify_request' && !isSameChallenge(state, challenge.cookie);
+    if (role !== 'client' || state?.at !== 'hello-sent' || challenge?.type !== 'hello_verify_request') {
+      return 'misplaced';
+    }
+    return isSameChallenge(state, challenge.cookie) ? 'answered' : 'new';
   }
 }

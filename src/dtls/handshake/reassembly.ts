@@ -109,6 +109,12 @@ export class Reassembly {
     };
   }
 
+  /** Says that the message of this number is next; forgets those before it. */
+  continueAt(sequence: number): void {
+    this.#next = sequence;
+    for (const [held, message] of this.#messages) if (held < sequence) this.#forget(held, message);
+  }
+
   /** Drops everything that waits: the handshake is over. */
   clear(): void {
     this.#messages.clear();
