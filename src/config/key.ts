@@ -28,7 +28,7 @@ export interface KeyInfo<Section = never> {
 export interface Key<T, Section = never> extends KeyInfo<Section> {
   readonly parse: ValueParser<T>;
   /** A warning about a text that is a value all the same. */
-  readonly remark: ((text: string) => ValueProblem | undefined) | undefined;
+  readonly remark: ((text: string, value: T) => ValueProblem | undefined) | undefined;
 }
 
 /** A key with a default that depends on nothing. */

@@ -119,7 +119,7 @@ export class SectionReader {
 
   #parse<T>(key: Key<T, never>, text: ValueText): Located<T> | undefined {
     const parsed = key.parse(text.text);
-    const wrong = parsed.ok ? key.remark?.(text.text) : parsed.error;
+    const wrong = parsed.ok ? key.remark?.(text.text, parsed.value) : parsed.error;
     if (wrong !== undefined) {
       const { code, message, at, length, label, help } = wrong;
       const remarks = {

@@ -67,10 +67,9 @@ export const parseBlock: ValueParser<Prefix> = (text) => {
 };
 
 /** A warning when `text` is a block with bits behind its length: the whole block is meant, which may be a surprise. */
-export function remarkHostBits(text: string): ValueProblem | undefined {
+export function remarkHostBits(text: string, meant: Prefix): ValueProblem | undefined {
   const written = parseInterfaceAddress(text);
-  const meant = parsePrefix(text);
-  if (written === undefined || meant === undefined || written.address === meant.address) return undefined;
+  if (written === undefined || written.address === meant.address) return undefined;
   return problem('C104', `${quoted(text)} has host bits: it stands for ${prefixText(meant)}`, {
     label: 'the whole block is meant',
     help: `write ${prefixText(meant)}, or ${written.address} for the one host`,

@@ -36,7 +36,9 @@ export function parsePrefix(text: string): Prefix | undefined {
 /** The block that `host` lies in. */
 export function networkOf(host: InterfaceAddress): Prefix {
   const bytes = addressBytes(host.address);
-  const masked = bytes.map((octet, i) => octet & maskOctet(host.length - i * 8));
+  if (host.length >= bytes.length * 8) return { address: host.address, length: host.length };
+  const masked = new Uint8Array(bytes.length);
+  for (let i = 0; i * 8 < host.length; i++) masked[i] = (bytes[i] ?? 0) & maskOctet(host.length - i * 8);
   const address = addressFromBytes(masked);
   return { address: address ?? host.address, length: host.length };
 }

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import ipaddr from 'ipaddr.js';
 import { describe, expect, it } from 'vitest';
 import { addressBytes, addressFromBytes, family, parseAddress } from '../../src/net/address.ts';
 
@@ -58,6 +59,25 @@ describe('addresses', () => {
         else if (family(address) === 6) expect([...addressBytes(address)]).toEqual([...bytes]);
       }),
       { seed: 1 },
+    );
+  });
+
+  it('are what a second implementation reads and writes', () => {
+    const group = fc.constantFrom('0', '0000', '1', 'ffff', 'A', '0db8', '', '10.0.0.1');
+    const text = fc.oneof(
+      fc.array(group, { minLength: 1, maxLength: 9 }).map((groups) => groups.join(':')),
+      fc.ipV6(),
+      fc.ipV4(),
+      fc.array(fc.constantFrom('0', '1', '01', '255', '256', ''), { maxLength: 5 }).map((octets) => octets.join('.')),
+    );
+    fc.assert(
+      fc.property(text, (written) => {
+        const v4 = ipaddr.IPv4.isValidFourPartDecimal(written);
+        const v6 = !v4 && ipaddr.IPv6.isValid(written) ? ipaddr.IPv6.parse(written) : undefined;
+        const mapped = v6?.isIPv4MappedAddress() === true ? v6.toIPv4Address().toString() : undefined;
+        expect(parseAddress(written)).toBe(v4 ? written : (mapped ?? v6?.toRFC5952String()));
+      }),
+      { seed: 9, numRuns: 3000 },
     );
   });
 
