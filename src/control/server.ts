@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { lchownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -142,8 +142,8 @@ export class ControlServer {
     } finally {
       process.umask(before);
     }
-    if (gid !== undefined) chownSync(path, -1, gid);
-    chmodSync(path, 0o660);
+    // Not through a link: the directory may belong to a user that we do not trust with more than his own tunnels.
+    if (gid !== undefined) lchownSync(path, -1, gid);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

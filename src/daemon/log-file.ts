@@ -1,4 +1,4 @@
-import { closeSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 
 /** A log file is put aside at this size, octets, and replaces the one put aside before. */
 const MAX_SIZE = 1024 * 1024;
@@ -16,7 +16,7 @@ export class LogFile {
   constructor(path: string) {
     this.#path = path;
     this.#fd = open(path);
-    this.#size = statSync(path).size;
+    this.#size = fstatSync(this.#fd).size;
   }
 
   /** Takes one finished line. */
@@ -37,6 +37,8 @@ export class LogFile {
   }
 }
 
+/** Never through a link: the directory may belong to a user with fewer rights than ours. */
 function open(path: string): number {
-  return openSync(path, 'a', 0o640);
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+  return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
 }

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { chmodSync, lstatSync, rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { DtunnelError } from '../base/errors.ts';
 import type { MetricsListener } from '../config/settings.ts';
@@ -53,6 +53,8 @@ export class MetricsHttp {
     const http = new MetricsHttp(options);
     const { listener } = options;
     if (listener.kind === 'unix') removeStaleSocket(listener.path);
+    // A socket file is made with the umask: with this one nobody else may ever connect.
+    const before = process.umask(0o117);
     try {
       await new Promise<void>((resolve, reject) => {
         http.#server.once('error', reject);
@@ -64,10 +66,11 @@ export class MetricsHttp {
           },
         );
       });
-      if (listener.kind === 'unix') chmodSync(listener.path, 0o660);
     } catch (error) {
       const where = listener.kind === 'unix' ? listener.path : `TCP ${listener.host}:${listener.port}`;
       throw new DtunnelError('N003', `cannot serve metrics on ${where}: ${bindReason(error)}`, { cause: error });
+    } finally {
+      process.umask(before);
     }
     return http;
   }

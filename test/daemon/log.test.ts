@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Duration } from '../../src/base/brand.ts';
 import { prettyLine, toLogRecord } from '../../src/control/log-line.ts';
@@ -173,6 +173,13 @@ describe('a log file', () => {
     for (const size of sizes) expect(size).toBeLessThanOrEqual(1024 * 1024);
     expect(existsSync(directory.path('x.log.2'))).toBe(false);
     expect(statSync(directory.path('x.log')).mode & 0o777).toBe(0o640);
+  });
+
+  it('is never written through a link', () => {
+    writeFileSync(directory.path('precious'), 'x');
+    symlinkSync(directory.path('precious'), directory.path('x.log'));
+    expect(() => new LogFile(directory.path('x.log'))).toThrow(/ELOOP/);
+    expect(readFileSync(directory.path('precious'), 'utf8')).toBe('x');
   });
 
   it('goes on where an earlier daemon stopped', () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -107,7 +107,8 @@ async function start(file: string, log: string, io: Io, onLine: (line: StartRepo
 
 function openLog(path: string): number {
   try {
-    return openSync(path, 'a', 0o640);
+    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+    return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
   } catch (error) {
     const isDenied = error instanceof Error && 'code' in error && error.code === 'EACCES';
     throw new DtunnelError(isDenied ? 'S024' : 'S023', `cannot write ${path}: ${String(error)}`, { cause: error });
