@@ -107,7 +107,7 @@ export class Leg {
         return;
       }
       this.nextAt = undefined;
-      this.#round = { trigger: wanted, waiting: [...paths], attempts: [], nextStart: now, answered: false };
+      this.#round = { trigger: wanted, waiting: paths, attempts: [], nextStart: now, answered: false };
     }
     this.#startDue(now);
   }
@@ -174,7 +174,7 @@ export class Leg {
     const same = addresses.length === this.#addresses.length && addresses.every((a) => this.#addresses.includes(a));
     this.#addresses = addresses;
     this.#owner.report({ kind: 'dns', host: this.target.host, result: same ? 'unchanged' : 'ok' });
-    if (!same) this.encourage(now);
+    if (!same) this.#tryNew(now);
     const inUse = this.live?.association.path.remote.address;
     this.#absent = inUse === undefined || addresses.includes(inUse) ? 0 : this.#absent + 1;
     // One address that differs is a move; a different handful may be a rotating answer, so it is asked once more.
@@ -199,6 +199,16 @@ export class Leg {
     this.nextAt = later(now, backoff(3, RETRY_MAX_SILENT, this.#owner.uniform()));
   }
 
+  /** New addresses join the round under way, or begin one. */
+  #tryNew(now: Instant): void {
+    this.encourage(now);
+    const round = this.#round;
+    if (round === undefined) return;
+    const tried = new Set(round.attempts.map((attempt) => attempt.path.remote.address));
+    round.waiting = this.#paths().filter((path) => !tried.has(path.remote.address));
+    if (round.waiting.length > 0) round.nextStart = now;
+  }
+
   #startDue(now: Instant): void {
     const round = this.#round;
     if (round?.nextStart === undefined || now < round.nextStart) return;
@@ -218,8 +228,10 @@ export class Leg {
   }
 
   /** The addresses in the order in which they are tried: the resolver's first, then the families by turns (RFC 8305 §4). */
-  #paths(): readonly Path[] {
-    const [first] = this.#addresses;
+  #paths(): Path[] {
+    // What is silent now is tried last.
+    const silent = this.live?.association.path.remote.address;
+    const first = this.#addresses.find((address) => address !== silent) ?? this.#addresses[0];
     if (first === undefined) return [];
     const favoured = this.#addresses.filter((a) => family(a) === family(first));
     const others = this.#addresses.filter((a) => family(a) !== family(first));
@@ -227,7 +239,9 @@ export class Leg {
     for (let i = 0; i < Math.max(favoured.length, others.length); i++) {
       for (const address of [favoured[i], others[i]]) if (address !== undefined) mixed.push(address);
     }
-    return mixed
+    const ordered = mixed.filter((address) => address !== silent);
+    if (silent !== undefined && mixed.includes(silent)) ordered.push(silent);
+    return ordered
       .slice(0, MAX_ADDRESSES_PER_ENDPOINT)
       .map((address) => ({ remote: { address, port: this.target.port }, local: undefined }));
   }
@@ -237,7 +251,7 @@ export class Leg {
 interface Round {
   readonly trigger: HandshakeTrigger;
   /** Not tried yet. */
-  readonly waiting: Path[];
+  waiting: Path[];
   attempts: readonly Association[];
   /** When the next waiting address has its turn; undefined when none is left. */
   nextStart: Instant | undefined;

@@ -159,9 +159,10 @@ export const PROBE_FAST_MAX: Duration = ms(500);
 /** Pause between probes to a peer that is down but whose keys are kept. */
 export const PROBE_DOWN: Duration = ms(250);
 
-/** Bounds on how often counters are read: with traffic, and idle. */
+/** Bounds on how often counters are read: with traffic (longer with many peers: this much for each), and idle. */
 export const CHECK_BUSY_MIN: Duration = ms(100);
-export const CHECK_BUSY_MAX: Duration = seconds(1);
+export const CHECK_BUSY: Duration = ms(250);
+export const CHECK_BUSY_PER_PEER: Duration = ms(0.1);
 export const CHECK_IDLE_MAX: Duration = seconds(5);
 
 /** RFC 6298 §2: granularity and floor of the retransmission timeout (its 1 s floor is for congestion, not for probes). */

@@ -1,6 +1,5 @@
 import { type Duration, type Instant, between, later, ms } from '../base/brand.ts';
 import {
-  CHECK_BUSY_MAX,
   CHECK_BUSY_MIN,
   CHECK_IDLE_MAX,
   MEASURE_INTERVAL,
@@ -39,6 +38,8 @@ export interface LivenessInput {
   readonly sent: boolean;
   /** Inner packets have gone one way or the other lately. */
   readonly busy: boolean;
+  /** Pause between looks at the counters while there is traffic. */
+  readonly checkBusy: Duration;
   /** What the association is for: our traffic, a warm standby, or nothing of ours. */
   readonly purpose: 'current' | 'standby' | 'unused';
   /** The far end answers probes (ALPN dtunnel/1). */
@@ -134,10 +135,9 @@ function probeDue(
   if (state.askedAt !== undefined) {
     // The first question may have been an inner packet: then a probe follows at once.
     if (state.unanswered === 0) return input.now;
-    return later(
-      state.lastProbe,
-      state.unanswered === 1 ? input.timeout : fastInterval(silence, deadAfter, input.loss),
-    );
+    if (state.unanswered === 1) return later(state.lastProbe, input.timeout);
+    const usual = fastInterval(silence, deadAfter, input.loss);
+    return later(state.lastProbe, state.unanswered < FIRST_PROBES ? ms(Math.min(usual, PROBE_FIRST)) : usual);
   }
   if (input.purpose === 'standby') return later(state.lastProbe, STANDBY_INTERVAL);
   if (input.busy) return later(state.lastProbe, ms(Math.min(MEASURE_INTERVAL, input.keepalive ?? MEASURE_INTERVAL)));
@@ -155,7 +155,7 @@ function nextCheckAfter(state: LivenessState, input: LivenessInput, deadAfter: D
   const { now } = input;
   const poll =
     input.busy || state.askedAt !== undefined
-      ? Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), CHECK_BUSY_MAX)
+      ? Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), input.checkBusy)
       : Math.min(Math.max(deadAfter / 4, CHECK_BUSY_MIN), CHECK_IDLE_MAX);
   const silence = state.askedAt === undefined ? ms(0) : between(state.askedAt, now);
   const probe = probeDue(state, { ...input, sent: false }, silence, deadAfter);
@@ -167,6 +167,10 @@ function nextCheckAfter(state: LivenessState, input: LivenessInput, deadAfter: D
 
 const NEVER = Number.NEGATIVE_INFINITY as Instant;
 
+/** The first few probes follow each other faster, to tell a lost one from trouble soon. */
+const FIRST_PROBES = 6;
+const PROBE_FIRST = ms(100);
+
 /** A check this much later than planned means that we were not running. */
 const STALL = ms(500);
 
@@ -174,4 +178,4 @@ const STALL = ms(500);
 const SUSPECT_SHARE = 0.6;
 
 /** Silence at which calling beside the association is worth it even when DeadAfter is long. */
-const TROUBLED_AFTER = ms(750);
+const TROUBLED_AFTER = ms(600);

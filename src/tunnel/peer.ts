@@ -451,6 +451,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
     if (chosen === this.#current) return;
     const previous = this.#current;
     this.#current = chosen;
+    if (previous?.leg !== undefined && previous.health !== 'alive') previous.leg.failedAt = now;
     this.#context.emit({ kind: 'activate', peer: this.id, slot: chosen?.association.lease.slot });
     if (chosen !== undefined) {
       chosen.supersededAt = undefined;
@@ -458,7 +459,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       if (previous !== undefined) this.#reportChange(previous, chosen);
     }
     if (previous !== undefined && !previous.association.closed) {
-      previous.announce(this.#isStandby(previous) ? 'standby' : 'retiring', now);
+      previous.announce(this.#isReplaced(previous) ? 'retiring' : 'standby', now);
     }
   }
 

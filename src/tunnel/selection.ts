@@ -81,7 +81,6 @@ function concurrent(a: Candidate, b: Candidate): boolean {
 
 /** A server waits for a sign that the client can open records; one that can speak says so itself. */
 function isUsable(c: Candidate): boolean {
-  if (c.peerUse === 'retiring') return false;
   if (c.role === 'client') return true;
   return c.announces ? c.peerUse === 'active' : c.confirmed;
 }

@@ -19,6 +19,8 @@ import type { HandshakeTrigger } from './effects.ts';
 import type { SessionReadings } from './face.ts';
 import type { Leg } from './leg.ts';
 import {
+  CHECK_BUSY,
+  CHECK_BUSY_PER_PEER,
   MEASURE_INTERVAL,
   PADDED_PROBE,
   PATH_MTU_VERIFY,
@@ -170,6 +172,7 @@ export class Session {
       lastReceive: this.#lastReceive,
       sent,
       busy: now - this.lastTraffic < MEASURE_INTERVAL,
+      checkBusy: ms(Math.max(CHECK_BUSY, CHECK_BUSY_PER_PEER * this.#context.peerCount)),
       purpose: input.purpose,
       answersProbes: this.speaks,
       keepalive: input.keepalive,

@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { identityOf } from '../support/pair.ts';
+import { losses, peerSettings, plus, type Site, World, type WorldOptions } from '../support/world.ts';
+import { BERLIN } from './sites.ts';
+
+const SPOKES = 100;
+const IDENTITIES = await Promise.all(Array.from({ length: SPOKES }, (_, i) => identityOf('p256', `spoke ${i}`)));
+
+function hubAndSpokes(options: WorldOptions = {}): { world: World; hub: Site; spokes: Site[] } {
+  const world = new World(options);
+  const hub = world.site('hub', {
+    identity: BERLIN,
+    addresses: ['203.0.113.10'],
+    peers: IDENTITIES.map((identity, i) =>
+      peerSettings({ name: `spoke-${i}`, fingerprints: [identity.fingerprint], allowedIps: [`10.${i + 1}.0.0/16`] }),
+    ),
+  });
+  const spokes = IDENTITIES.map((identity, i) =>
+    world.site(`spoke-${i}`, {
+      identity,
+      addresses: [`198.51.100.${i + 1}`],
+      peers: [
+        peerSettings({
+          name: 'hub',
+          fingerprints: [BERLIN.fingerprint],
+          allowedIps: ['10.0.0.0/8'],
+          endpoints: ['203.0.113.10:4433'],
+        }),
+      ],
+    }),
+  );
+  return { world, hub, spokes };
+}
+
+const allUp = (hub: Site, world: World): boolean => hub.tunnel.snapshot(world.now).every((peer) => peer.up);
+
+describe('a hub with a hundred spokes', () => {
+  it('has them all within a second, and again after a restart', () => {
+    const { world, hub, spokes } = hubAndSpokes();
+    hub.start();
+    for (const spoke of spokes) spoke.start();
+    expect(world.until(() => allUp(hub, world))).toBeLessThan(1000);
+    for (const [i, spoke] of spokes.entries()) {
+      world.traffic(spoke, [`10.${i + 1}.0.1`, '10.0.0.1'], 500, plus(world.now, 20_000));
+    }
+    world.run(3000);
+    hub.kill();
+    world.run(300);
+    hub.start();
+    expect(world.until(() => allUp(hub, world), 20_000)).toBeLessThan(3000);
+    world.run(120_000);
+    expect(hub.plane.installed).toBe(SPOKES);
+    expect(hub.tunnel.halfOpen).toBe(0);
+  });
+
+  it('loses nothing while some of them are rekeyed, removed and added', () => {
+    const { world, hub, spokes } = hubAndSpokes({ seed: 4 });
+    hub.start();
+    for (const spoke of spokes) spoke.start();
+    world.until(() => allUp(hub, world));
+    const [one] = spokes;
+    if (one === undefined) throw new Error('there are spokes');
+    const sent = world.traffic(one, ['10.1.0.1', '10.0.0.1'], 5, plus(world.now, 10_000));
+    const back = world.traffic(hub, ['10.0.0.1', '10.1.0.1'], 5, plus(world.now, 10_000));
+    hub.reload(hub.settings.peers.map((p, i) => (i === 0 ? { ...p, allowedIps: p.allowedIps } : p)));
+    world.after(1000, () => hub.do((t, now) => t.rekey(undefined, now)));
+    world.after(4000, () => hub.reload(hub.settings.peers.slice(0, 50)));
+    world.after(6000, () =>
+      hub.reload(
+        IDENTITIES.map((identity, i) =>
+          peerSettings({
+            name: `spoke-${i}`,
+            fingerprints: [identity.fingerprint],
+            allowedIps: [`10.${i + 1}.0.0/16`],
+          }),
+        ),
+      ),
+    );
+    world.run(60_000);
+    expect(losses(back, one)).toEqual({ lost: 0, duplicated: 0 });
+    expect(sent.length).toBeGreaterThan(1900);
+    expect(allUp(hub, world)).toBe(true);
+  });
+});
