@@ -83,7 +83,9 @@ function program(argv: readonly string[], session: Session) {
     .option('json', { type: 'boolean', default: false, describe: 'answer in JSON' })
     .option('quiet', { alias: 'q', type: 'boolean', default: false, describe: 'print nothing but errors' })
     .option('color', { choices: ['auto', 'always', 'never'] as const, default: 'auto', describe: 'use colour' })
-    .parserConfiguration({ 'duplicate-arguments-array': false, 'camel-case-expansion': true })
+    .parserConfiguration({ 'camel-case-expansion': true })
+    // yargs can do this by itself, but then a list of files keeps only its last one.
+    .middleware(lastOfEach, true)
     .version(false)
     .strict()
     .exitProcess(false)
@@ -99,6 +101,13 @@ function program(argv: readonly string[], session: Session) {
   return base.demandCommand(1, 'name a command').help();
 }
 
+/** Of an option that is given twice the last one counts, as scripts expect that append theirs. */
+function lastOfEach(args: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(args)) {
+    if (Array.isArray(value) && key !== '_' && key !== 'files') args[key] = value.at(-1);
+  }
+}
+
 type Program = Argv<{ json: boolean; quiet: boolean; color: string }>;
 
 /** A time-out in seconds, with `30s` and `500ms` understood as in configurations. */
@@ -107,7 +116,8 @@ function timeoutOption<T>(command: Argv<T>, fallback: string) {
     type: 'string',
     default: fallback,
     describe: 'give up after this long',
-    coerce: (text: string): number => {
+    coerce: (given: string | readonly string[]): number => {
+      const text = typeof given === 'string' ? given : (given.at(-1) ?? '');
       const match = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)?$/.exec(text);
       if (match === null) throw new DtunnelError('S021', `--timeout ${text} is no length of time (30s, 500ms, 2m)`);
       const unit = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000;
