@@ -97,16 +97,17 @@ bool AeadSelfTest(const AeadBackend& backend, AeadAlgorithm algorithm) {
   return LongMessageAgrees(backend, algorithm);
 }
 
+std::span<const AeadBackend* const> AllAeadBackends() {
+  static const std::vector<const AeadBackend*> all = {&OpensslAead()};
+  return all;
+}
+
 std::optional<AeadSuite> AeadSuite::Choose(AeadPreference preference) {
-  std::vector<const AeadBackend*> candidates;
-  if (preference == AeadPreference::kAuto) {
-    // Faster back ends come first here.
-  }
-  candidates.push_back(&OpensslAead());
   AeadSuite suite;
   for (std::size_t i = 0; i < kAeadAlgorithms; ++i) {
     const auto algorithm = static_cast<AeadAlgorithm>(i);
-    for (const AeadBackend* backend : candidates) {
+    for (const AeadBackend* backend : AllAeadBackends()) {
+      if (preference == AeadPreference::kOpenssl && backend != &OpensslAead()) continue;
       if (!backend->Supports(algorithm) || !AeadSelfTest(*backend, algorithm)) continue;
       suite.backends_[i] = backend;
       break;

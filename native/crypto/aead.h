@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "base/bytes.h"
 #include "base/secret_memory.h"
@@ -50,6 +51,9 @@ class AeadBackend {
 
 // OpenSSL's EVP. In the addon the symbols are the node binary's own.
 const AeadBackend& OpensslAead();
+
+// Every back end that this machine can run, fastest first.
+std::span<const AeadBackend* const> AllAeadBackends();
 
 // Seals and opens published vectors with `backend` (McGrew & Viega test cases 4 and 16 for AES-GCM, RFC 8439 §2.8.2) and
 // refuses forged ones. False: do not use it.
