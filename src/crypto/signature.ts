@@ -1,6 +1,7 @@
 import { constants, type KeyObject, sign, verify } from 'node:crypto';
-import { type CertificateKeyType, keyTypeOf } from './certificate.ts';
+import type { CertificateKeyType } from './certificate.ts';
 import { HASH_LENGTH, type HashName } from './hash.ts';
+import type { VerificationKey } from './public-key.ts';
 
 /** Signature schemes by their name in RFC 8446 §4.2.3; in TLS 1.2 the ECDSA ones do not fix the curve. */
 export type SignatureScheme = keyof typeof SCHEMES;
@@ -27,19 +28,18 @@ export function signWith(scheme: SignatureScheme, privateKey: KeyObject, data: U
 }
 
 /**
- * Whether `signature` over `data` was made with the key that belongs to `publicKey`. False as well when the scheme is
+ * Whether `signature` over `data` was made with the private key that belongs to `verifier`. False as well when the scheme is
  * not one for that type of key, whatever the signature.
  */
 export function verifyWith(
   scheme: SignatureScheme,
-  publicKey: KeyObject,
+  verifier: VerificationKey,
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  const keyType = keyTypeOf(publicKey);
-  if (keyType === undefined || !BY_KEY[keyType].includes(scheme)) return false;
+  if (!BY_KEY[verifier.type].includes(scheme)) return false;
   try {
-    return verify(SCHEMES[scheme].hash, data, { key: publicKey, ...padding(scheme) }, signature);
+    return verify(SCHEMES[scheme].hash, data, { key: verifier.key, ...padding(scheme) }, signature);
   } catch {
     // OpenSSL reports some malformed signatures as an error instead of a mismatch.
     return false;

@@ -1,13 +1,18 @@
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { keyTypeOf } from '../../src/crypto/certificate.ts';
+import { type CertificateKeyType, keyTypeOf } from '../../src/crypto/certificate.ts';
 import { ALL_SCHEMES, schemeCode, schemeOfCode, schemesFor, signWith, verifyWith } from '../../src/crypto/signature.ts';
 
+const pair = (type: CertificateKeyType, keys: { publicKey: KeyObject; privateKey: KeyObject }) => ({
+  privateKey: keys.privateKey,
+  publicKey: { key: keys.publicKey, type },
+});
+
 const KEYS = {
-  p256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-  p384: generateKeyPairSync('ec', { namedCurve: 'P-384' }),
-  ed25519: generateKeyPairSync('ed25519'),
-  rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  p256: pair('p256', generateKeyPairSync('ec', { namedCurve: 'P-256' })),
+  p384: pair('p384', generateKeyPairSync('ec', { namedCurve: 'P-384' })),
+  ed25519: pair('ed25519', generateKeyPairSync('ed25519')),
+  rsa: pair('rsa', generateKeyPairSync('rsa', { modulusLength: 2048 })),
 } as const;
 const TYPES = ['p256', 'p384', 'ed25519', 'rsa'] as const;
 const data = new TextEncoder().encode('what is signed');
@@ -45,14 +50,11 @@ describe('signatures', () => {
     for (const unknown of [0, 0x0201, 0x0203, 0x0101, 0x0808, 0xffff]) expect(schemeOfCode(unknown)).toBeUndefined();
   });
 
-  it('takes no key that is too short or of another curve', () => {
-    const short = generateKeyPairSync('rsa', { modulusLength: 1024 });
-    expect(keyTypeOf(short.publicKey)).toBeUndefined();
-    expect(verifyWith('rsa_pkcs1_sha256', short.publicKey, data, sign('sha256', data, short.privateKey))).toBe(false);
+  it('knows no type for a key that is too short or of another curve', () => {
+    expect(keyTypeOf(generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey)).toBeUndefined();
     for (const namedCurve of ['P-521', 'secp256k1']) {
-      const pair = generateKeyPairSync('ec', { namedCurve });
-      const signature = sign('sha256', data, pair.privateKey);
-      expect(verifyWith('ecdsa_secp256r1_sha256', pair.publicKey, data, signature)).toBe(false);
+      expect(keyTypeOf(generateKeyPairSync('ec', { namedCurve }).publicKey)).toBeUndefined();
     }
+    expect(keyTypeOf(generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).publicKey)).toBeUndefined();
   });
 });

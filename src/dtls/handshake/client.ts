@@ -227,7 +227,7 @@ function onServerKeyExchange(
   }
   const { clientRandom, serverRandom } = state.negotiated;
   const signed = signedParameters(clientRandom, serverRandom, message);
-  if (!verifyWith(scheme, state.peer.publicKey, signed, message.signature)) {
+  if (!verifyWith(scheme, state.peer.verifier, signed, message.signature)) {
     return abort('bad_signature', {
       seen: `ServerKeyExchange with a wrong ${scheme} signature`,
       expected: 'the signature of the certified key',

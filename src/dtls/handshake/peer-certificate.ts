@@ -1,6 +1,5 @@
-import type { KeyObject } from 'node:crypto';
-import { certificatePublicKey, keyTypeOf } from '../../crypto/certificate.ts';
 import { fingerprintOf, formatFingerprint } from '../../crypto/fingerprint.ts';
+import { type VerificationKey, verificationKeyOf } from '../../crypto/public-key.ts';
 import type { Certificate } from '../messages/certificate.ts';
 import type { Suite } from '../suites.ts';
 import type { HandshakeConfig } from './config.ts';
@@ -9,7 +8,7 @@ import { type Abort, type AcceptedPeer, abort, type Negotiated } from './step.ts
 /** A peer whose fingerprint is allowed, with the key that must sign for it. */
 export interface JudgedPeer extends AcceptedPeer {
   readonly kind: 'peer';
-  readonly publicKey: KeyObject;
+  readonly verifier: VerificationKey;
   readonly auth: Suite['auth'];
 }
 
@@ -37,19 +36,19 @@ export function judgeCertificate(
       expected: 'extended_master_secret, or AllowLegacyPeer for this peer',
     });
   }
-  const publicKey = certificatePublicKey(leaf);
-  if (publicKey === undefined) {
+  const verifier = verificationKeyOf(leaf);
+  if (verifier === 'malformed') {
     return abort('bad_certificate', { seen: 'a certificate that does not parse', expected: 'an X.509 certificate' });
   }
-  const keyType = keyTypeOf(publicKey);
-  if (keyType === undefined) {
+  if (verifier === 'unsupported') {
     return abort('bad_certificate', {
       alert: 'unsupported_certificate',
-      seen: `a key of type ${publicKey.asymmetricKeyType ?? 'unknown'} that is not supported`,
+      seen: 'a certificate with a key that is not supported',
       expected: 'P-256, P-384, Ed25519 or RSA of 2048 bits',
     });
   }
-  return { kind: 'peer', fingerprint, certificate: leaf, publicKey, auth: keyType === 'rsa' ? 'rsa' : 'ecdsa' };
+  const auth = verifier.type === 'rsa' ? 'rsa' : 'ecdsa';
+  return { kind: 'peer', fingerprint, certificate: leaf, verifier, auth };
 }
 
 function expectedBy(config: HandshakeConfig): { readonly expected?: string } {

@@ -211,7 +211,7 @@ function onCertificateVerify(
       expected: ALL_SCHEMES.join(', '),
     });
   }
-  if (!verifyWith(scheme, state.peer.publicKey, state.transcript.bytes(), message.signature)) {
+  if (!verifyWith(scheme, state.peer.verifier, state.transcript.bytes(), message.signature)) {
     return abort('bad_signature', {
       seen: `CertificateVerify with a wrong ${scheme} signature`,
       expected: 'the signature of the certified key',

@@ -1,0 +1,135 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, bench, describe } from 'vitest';
+import type { Instant } from '../src/base/brand.ts';
+import { createSelfSigned, readIdentity } from '../src/crypto/certificate.ts';
+import type { Identity } from '../src/crypto/identity.ts';
+import { Connection } from '../src/dtls/connection.ts';
+import { Listener } from '../src/dtls/listener.ts';
+
+/**
+ * CPU time of full mutual handshakes (P-256 certificates, X25519, AES-128-GCM, cookie), client's and server's share
+ * apart, in memory. OpenSSL's libssl does the same in turns with us (bench/openssl_handshake.c), where a compiler and
+ * its headers are.
+ */
+
+async function identity(name: string): Promise<Identity> {
+  const made = await createSelfSigned({ commonName: name, days: 1, keyType: 'p256', now: Date.now() / 1000 });
+  const read = readIdentity(made.certificatePem, made.privateKeyPem);
+  if (!read.ok) throw new Error(read.error.detail);
+  return read.value;
+}
+
+const ours = await identity('client');
+const theirs = await identity('server');
+const NOW = 1000 as Instant;
+const ADDRESS = new Uint8Array([192, 0, 2, 1, 1, 2]);
+const listener = new Listener();
+
+/** Microseconds of CPU since the process began. */
+function cpu(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
+/** Everything a connection wants sent. */
+function drain(connection: Connection): Uint8Array[] {
+  const datagrams: Uint8Array[] = [];
+  for (let effect = connection.poll(); effect !== undefined; effect = connection.poll()) {
+    if (effect.kind === 'transmit') datagrams.push(effect.datagram);
+  }
+  return datagrams;
+}
+
+/** One handshake; adds both sides' CPU time to `spent`. */
+function handshake(spent: { client: number; server: number }): void {
+  const authorize = () => ({ allowLegacyPeer: false });
+  let at = cpu();
+  const lap = (side: 'client' | 'server') => {
+    const now = cpu();
+    spent[side] += now - at;
+    at = now;
+  };
+  const client = new Connection({ role: 'client', identity: ours, authorize });
+  client.start(NOW);
+  let toServer = drain(client);
+  lap('client');
+  let server: Connection | undefined;
+  while (client.state !== 'established' || server?.state !== 'established') {
+    let toClient: Uint8Array[] = [];
+    for (const datagram of toServer) {
+      if (server !== undefined) {
+        server.receive(datagram, NOW);
+        continue;
+      }
+      const verdict = listener.receive(ADDRESS, datagram, NOW);
+      if (verdict.kind === 'challenge') toClient.push(verdict.reply);
+      if (verdict.kind === 'accept') {
+        server = new Connection({ role: 'server', identity: theirs, authorize }, verdict.hello);
+        server.start(NOW);
+      }
+    }
+    if (server !== undefined) toClient = [...toClient, ...drain(server)];
+    lap('server');
+    for (const datagram of toClient) client.receive(datagram, NOW);
+    toServer = drain(client);
+    lap('client');
+    if (toServer.length === 0 && toClient.length === 0) throw new Error('the handshake stands still');
+  }
+}
+
+const COUNT = 1000;
+const ROUNDS = 5;
+
+/** Microseconds per handshake and side, once. */
+function measure(count: number): { client: number; server: number } {
+  const spent = { client: 0, server: 0 };
+  for (let i = 0; i < count; i++) handshake(spent);
+  return { client: spent.client / count, server: spent.server / count };
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'dtunnel-bench-'));
+
+/** The twin on libssl, or undefined where it cannot be built. */
+function buildTwin(): string | undefined {
+  const source = fileURLToPath(new URL('./openssl_handshake.c', import.meta.url));
+  const program = join(folder, 'openssl_handshake');
+  return spawnSync('cc', ['-O2', '-o', program, source, '-lssl', '-lcrypto']).status === 0 ? program : undefined;
+}
+
+function measureTwin(program: string, count: number): { client: number; server: number } {
+  const { stdout } = spawnSync(program, [String(count)], { encoding: 'utf8' });
+  return JSON.parse(stdout);
+}
+
+describe('full mutual handshake', () => {
+  afterAll(() => {
+    measure(200);
+    const twin = buildTwin();
+    const rounds = Array.from({ length: ROUNDS }, () => ({
+      ours: measure(COUNT),
+      openssl: twin === undefined ? undefined : measureTwin(twin, COUNT),
+    }));
+    for (const side of ['client', 'server'] as const) {
+      const mine = median(rounds.map((round) => round.ours[side]));
+      const theirTimes = rounds.flatMap((round) => round.openssl?.[side] ?? []);
+      const rate = (us: number) => `${us.toFixed(0)} µs of CPU, ${(1e6 / us).toFixed(0)} handshakes per CPU second`;
+      const other =
+        theirTimes.length === 0
+          ? 'openssl: not measured (no cc or no libssl headers)'
+          : `openssl: ${rate(median(theirTimes))}; ratio ${(mine / median(theirTimes)).toFixed(2)}`;
+      console.log(`${side}: ${rate(mine)}; ${other}`);
+    }
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const spent = { client: 0, server: 0 };
+  bench('both sides', () => handshake(spent), { time: 1000 });
+});
