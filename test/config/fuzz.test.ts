@@ -104,8 +104,8 @@ describe('any input', () => {
     fc.assert(fc.property(MUTATED, feed), { seed: 12, numRuns: 3000 });
   });
 
-  it('of a million characters in one line, or a hundred thousand lines, is answered in bounded time and size', () => {
-    const started = process.cpuUsage();
+  it('of a million characters in one line, or a hundred thousand lines, is answered in bounded size', () => {
+    // What is quadratic in any of these does not end within the limit of a test.
     const words = [
       `[Interface]\nAddress = ${'10.0.0.1/24, '.repeat(80_000)}`,
       `[Interface]\n${'A'.repeat(1_000_000)}`,
@@ -123,7 +123,5 @@ describe('any input', () => {
       expect(result.ok).toBe(false);
       if (!result.ok) expect(renderDiagnostics(result.error).length).toBeLessThan(40_000);
     }
-    // Quadratic behaviour would take hours; the bound is loose enough for any machine.
-    expect(process.cpuUsage(started).user / 1e6).toBeLessThan(60);
   });
 });

@@ -37,8 +37,7 @@ export function arbitraryChange(): fc.Arbitrary<readonly [Settings, Settings]> {
     });
 }
 
-/** A configuration text: the canonical one of arbitrary settings. */
-export const NAME = fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9_=+.-]{0,13}$/);
+const NAME = fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9_=+.-]{0,13}$/);
 
 const MTU: fc.Arbitrary<'auto' | TunMtu> = fc.oneof(
   fc.constant('auto' as const),
