@@ -205,6 +205,12 @@ export class Daemon {
     for (const event of this.#views.events()) this.#tell(event);
   }
 
+  /** Writes down what ends the process without any order. */
+  logCrash(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#tell({ event: 'daemon.failed', level: 'error', msg: 'unexpected failure', fields: { error: text } });
+  }
+
   /** Tells peers to fail over and waits until nothing is left or `timeoutMs` have passed. The daemon goes on. */
   async drain(timeoutMs: number): Promise<DrainReply> {
     const { clock } = this.#options.parts;
@@ -381,8 +387,9 @@ export class Daemon {
     const { settings, identity } = next;
     const names = settings.peers.map((peer) => peer.name);
     this.#log.setLevel(settings.interface.logLevel);
+    this.#log.setFormat(this.#options.log.format(settings.interface.logFormat));
     this.#recorder.keepOnly(names);
-    void this.#metrics.setPeers(names).catch((error: unknown) => this.#bug(error));
+    void this.#metrics.setPeers(names, settings.interface.metricsDetail).catch((error: unknown) => this.#bug(error));
     this.#running().driver.input((tunnel, now) => tunnel.reload(settings, identity, now));
     this.#adjustHost();
   }

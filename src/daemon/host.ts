@@ -92,6 +92,7 @@ export class Host {
     const before = this.#applied;
     const after = hostPlan(settings, { device: this.#device, freeTable: this.#freeTable, withheld });
     await this.#replace(before, after);
+    this.#switchForwarding(settings);
     return async () => {
       await this.#replace(after, before);
     };

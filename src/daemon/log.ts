@@ -91,6 +91,7 @@ export class Log {
   readonly #options: LogOptions;
   readonly #pino: pino.Logger;
   readonly #budget = new LogBudget();
+  #form: LogFormat;
   readonly #recent: LogRecord[] = [];
   readonly #listeners = new Set<(record: object) => void>();
   readonly #eventListeners = new Set<(record: object) => void>();
@@ -99,6 +100,7 @@ export class Log {
 
   constructor(options: LogOptions) {
     this.#options = options;
+    this.#form = options.format;
     this.#pino = pino(
       {
         level: options.level,
@@ -107,6 +109,11 @@ export class Log {
       },
       { write: (line: string) => this.#written(line) },
     );
+  }
+
+  /** Changes the form of lines from now on. */
+  setFormat(format: LogFormat): void {
+    this.#form = format;
   }
 
   /** Lines of this level and above are written. */
@@ -180,7 +187,7 @@ export class Log {
   }
 
   #format(line: string, record: LogRecord): string {
-    switch (this.#options.format) {
+    switch (this.#form) {
       case 'json':
         return line;
       case 'pretty':

@@ -15,6 +15,9 @@ import { UndoStack } from './undo.ts';
 /** How long the old sockets are read after the listening port changed. */
 const SOCKET_OVERLAP = 30_000 as Duration;
 
+/** Stands for the table that was found free at the start: no table has this number. */
+const UNNUMBERED_TABLE = -1;
+
 /** What a reload works on. All of it is asked at the time. */
 export interface ReloadTarget {
   readonly clock: Clock;
@@ -138,10 +141,22 @@ function planOf(before: Configuration, next: Configuration): Plan {
       note: 'from the next handshake on',
     });
   }
-  // Sockets are marked when they are opened, and a default route without the mark would swallow them.
-  if (Boolean(neededMark(before.settings, 1)) !== Boolean(neededMark(next.settings, 1))) {
-    const text = 'a default route needs marked sockets';
-    extra.push({ action: '~', peer: undefined, key: 'FwMark', text, hitless: false, note: '' });
+  // Sockets are marked when they are opened, be it as configured or to keep out of a default route of ours.
+  const markBefore = neededMark(before.settings, UNNUMBERED_TABLE);
+  const markAfter = neededMark(next.settings, UNNUMBERED_TABLE);
+  if (markBefore !== markAfter) {
+    const text = (mark: number | undefined): string => {
+      if (mark === undefined) return 'unmarked';
+      return mark === UNNUMBERED_TABLE ? 'marked for a default route' : `marked 0x${mark.toString(16)}`;
+    };
+    extra.push({
+      action: '~',
+      peer: undefined,
+      key: 'FwMark',
+      text: `sockets ${text(markBefore)} → ${text(markAfter)}`,
+      hitless: false,
+      note: '',
+    });
   }
   const others = changes.filter((change) => extra.every(({ key }) => change.key !== key || change.peer !== undefined));
   const all = [...extra, ...others];

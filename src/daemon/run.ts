@@ -5,7 +5,7 @@ import { Daemon } from './daemon.ts';
 import { chooseLogFormat } from './log.ts';
 import { LogFile } from './log-file.ts';
 import type { BuildInfo, DaemonParts } from './parts.ts';
-import { handleSignals } from './signals.ts';
+import { handleSignals, holdSignals } from './signals.ts';
 
 /** How `dtunnel run` was called. */
 export interface RunOptions {
@@ -21,34 +21,56 @@ export interface RunOptions {
 
 /** Runs a tunnel until it is told to stop. Yields the exit status; throws DtunnelError when it cannot be started. */
 export async function runDaemon(options: RunOptions): Promise<number> {
-  const { parts, logFile, reportFd, colour } = options;
-  const report = startReporter(reportFd);
-  const isJournal = logFile === undefined && (parts.environment['JOURNAL_STREAM'] ?? '') !== '';
-  const isTerminal = logFile === undefined && process.stdout.isTTY === true;
+  const report = startReporter(options.reportFd);
+  // A start that is interrupted is finished first and then taken back in order.
+  const held = holdSignals(process);
   try {
-    const daemon = await Daemon.start({
-      configFile: options.configFile,
-      parts,
-      build: options.build,
-      pid: process.pid,
-      log: {
-        write: logFile === undefined ? writeToStdout : new LogFile(logFile).write,
-        format: (configured) => chooseLogFormat(configured, { isTerminal, isJournal }),
-        colour: colour && isTerminal,
-      },
-      onChange: (text, done) => {
-        if (done === 'made') report({ kind: 'change', text });
-      },
-    });
+    const daemon = await start(options, report);
     const stopListening = handleSignals(daemon, process);
+    if (held.release()) void daemon.stop();
     report({ kind: 'ready', tunnel: daemon.name, pid: process.pid });
-    const status = await daemon.ended;
+    const status = await Promise.race([daemon.ended, crashed(daemon)]);
     stopListening();
     return status;
   } catch (error) {
     report({ kind: 'failed', error: toErrorReply(error).error });
     throw error;
+  } finally {
+    held.release();
   }
+}
+
+function start(options: RunOptions, report: (line: StartReport) => void): Promise<Daemon> {
+  const { parts, logFile, colour } = options;
+  const isJournal = logFile === undefined && (parts.environment['JOURNAL_STREAM'] ?? '') !== '';
+  const isTerminal = logFile === undefined && process.stdout.isTTY === true;
+  return Daemon.start({
+    configFile: options.configFile,
+    parts,
+    build: options.build,
+    pid: process.pid,
+    log: {
+      write: logFile === undefined ? writeToStdout : new LogFile(logFile).write,
+      format: (configured) => chooseLogFormat(configured, { isTerminal, isJournal }),
+      colour: colour && isTerminal,
+    },
+    onChange: (text, done) => {
+      if (done === 'made') report({ kind: 'change', text });
+    },
+  });
+}
+
+/**
+ * Resolves with 1 when a bug has surfaced: the process must end, and at once. Routes stay as they are, so that nothing
+ * leaves in the clear until the next start takes them over.
+ */
+function crashed(daemon: Daemon): Promise<number> {
+  return new Promise((resolve) => {
+    process.on('uncaughtException', (error) => {
+      daemon.logCrash(error);
+      resolve(1);
+    });
+  });
 }
 
 function writeToStdout(line: string): void {

@@ -37,3 +37,21 @@ export function handleSignals(
     for (const [name, handler] of handlers) source.off(name, handler);
   };
 }
+
+/**
+ * Keeps signals from ending a process that is half way through its start. `release` lets go of them and yields whether
+ * one came that asks to end; calling it again changes nothing.
+ */
+export function holdSignals(source: SignalSource): { release(): boolean } {
+  const held: NodeJS.Signals[] = [];
+  // Without a listener of ours the runtime would open its debugger on USR1.
+  const names = ['SIGHUP', 'SIGUSR1', 'SIGINT', 'SIGTERM'] as const;
+  const listeners = names.map((name) => [name, (): void => void held.push(name)] as const);
+  for (const [name, listener] of listeners) source.on(name, listener);
+  return {
+    release() {
+      for (const [name, listener] of listeners) source.off(name, listener);
+      return held.includes('SIGINT') || held.includes('SIGTERM');
+    },
+  };
+}

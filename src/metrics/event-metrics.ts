@@ -50,10 +50,11 @@ export type MetricsDetail = 'full' | 'summary';
  */
 export class EventMetrics {
   readonly #tunnel: string;
-  readonly #detail: MetricsDetail;
+  #detail: MetricsDetail;
   readonly #registry = new Registry();
   /** Peers whose series exist; an event of a peer that is gone must not bring them back. */
   #peers: ReadonlySet<string> = new Set();
+  readonly #declared = new Set<string>();
   readonly #perPeer: PeerCounter[] = [];
   readonly #histograms: Histogram<'tunnel' | 'peer' | 'role'>[] = [];
 
@@ -146,17 +147,22 @@ export class EventMetrics {
     this.#lag.zero({ tunnel });
   }
 
-  /** Starts the series of `peers` at zero, and ends those of peers that are not among them. */
-  async setPeers(peers: readonly string[]): Promise<void> {
-    if (this.#detail === 'summary') return;
-    const wanted = new Set(peers);
+  /**
+   * Starts the series of `peers` at zero, and ends those of peers that are not among them. `summary` counts all of them
+   * as one.
+   */
+  async setPeers(peers: readonly string[], detail = this.#detail): Promise<void> {
+    this.#detail = detail;
+    if (detail === 'summary') this.#declare('');
+    const wanted = new Set(detail === 'full' ? peers : []);
     this.#peers = wanted;
     for (const name of wanted) this.#declare(name);
+    for (const name of this.#declared) if (name !== '' && !wanted.has(name)) this.#declared.delete(name);
     for (const counter of this.#perPeer) counter.keepOnly(wanted);
     for (const histogram of this.#histograms) {
       for (const { labels } of (await histogram.get()).values) {
         const { peer, role } = labels;
-        if (typeof peer !== 'string' || wanted.has(peer)) continue;
+        if (typeof peer !== 'string' || peer === '' || wanted.has(peer)) continue;
         histogram.remove({ tunnel: this.#tunnel, peer, ...(role === undefined ? {} : { role }) });
       }
     }
@@ -239,6 +245,9 @@ export class EventMetrics {
   }
 
   #declare(peer: string): void {
+    // Zeroing what counts already would undo it.
+    if (this.#declared.has(peer)) return;
+    this.#declared.add(peer);
     const labels = { tunnel: this.#tunnel, peer };
     for (const counter of this.#perPeer) counter.declare(labels);
     this.#rtt.zero(labels);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DtunnelError } from '../../src/base/errors.ts';
 import { ControlClient } from '../../src/control/client.ts';
@@ -324,6 +325,45 @@ describe('reload', () => {
     const error = client.reload({ plan: false, revert: false });
     await expect(error).rejects.toMatchObject({ code: 'S031', message: 'cannot change while running: Lanes' });
     expect([...paris.ip.present]).toContain('route 10.1.0.0/16 dev dt-memory');
+  });
+
+  it('knows that sockets cannot be marked afterwards', async () => {
+    const { world, client } = await pair();
+    const planned = async (config: string) => {
+      world.files.set('/etc/dtunnel/paris.conf', config);
+      return (await client.reload({ plan: true, revert: false })).changes.find(({ key }) => key === 'FwMark');
+    };
+    expect(await planned(parisConfig('FwMark = 7'))).toMatchObject({
+      text: 'sockets unmarked → marked 0x7',
+      hitless: false,
+    });
+    expect(await planned(parisConfig().replace('10.1.0.0/16', '0.0.0.0/0'))).toMatchObject({
+      text: 'sockets unmarked → marked for a default route',
+      hitless: false,
+    });
+  });
+
+  it('takes the listener, the level and the detail of metrics from the file', async () => {
+    const { world, paris, client } = await pair();
+    const socket = directory.path('m.sock');
+    const config = parisConfig('LogLevel = debug\nMetricsDetail = summary').replace(
+      'Metrics = off',
+      `Metrics = unix:${socket}`,
+    );
+    world.files.set('/etc/dtunnel/paris.conf', config);
+    await client.reload({ plan: false, revert: false });
+    expect(existsSync(socket)).toBe(true);
+    expect(await client.metrics()).toContain(
+      'dtunnel_handshakes_total{tunnel="paris",role="client",result="completed"} 0\n',
+    );
+    await client.rekey('berlin');
+    world.run(500);
+    expect(events(paris)).toContain('rekey.done');
+    await client.reload({ plan: false, revert: true });
+    expect(existsSync(socket)).toBe(false);
+    expect(await client.metrics()).toContain(
+      'dtunnel_handshakes_total{tunnel="paris",peer="berlin",role="client",result="completed"} 0\n',
+    );
   });
 
   it('ends the session of a peer that is removed, and its series', async () => {

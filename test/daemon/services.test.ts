@@ -5,7 +5,7 @@ import type { Instant } from '../../src/base/brand.ts';
 import { Driver } from '../../src/daemon/driver.ts';
 import { Hooks } from '../../src/daemon/hooks.ts';
 import { ServiceManager } from '../../src/daemon/notify.ts';
-import { handleSignals } from '../../src/daemon/signals.ts';
+import { handleSignals, holdSignals } from '../../src/daemon/signals.ts';
 import { statusPage } from '../../src/daemon/status-page.ts';
 import { UndoStack } from '../../src/daemon/undo.ts';
 import type { Plane, PlaneEvent } from '../../src/plane/plane.ts';
@@ -183,6 +183,18 @@ describe('signals', () => {
     source.emit('SIGTERM');
     source.emit('SIGTERM');
     expect(done).toEqual(['drain 5000', 'stop']);
+  });
+
+  it('during the start wait for its end, and only those that ask to end matter then', () => {
+    const source = new EventEmitter();
+    const calm = holdSignals(source);
+    source.emit('SIGHUP');
+    source.emit('SIGUSR1');
+    expect(calm.release()).toBe(false);
+    const hasty = holdSignals(source);
+    source.emit('SIGTERM');
+    expect(hasty.release()).toBe(true);
+    expect(source.eventNames()).toEqual([]);
   });
 
   it('are let go at the end', () => {

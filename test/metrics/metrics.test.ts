@@ -209,6 +209,19 @@ describe('events', () => {
     expect(series(text, 'dtunnel_handshake_failures_total', { reason: 'unknown_fingerprint' })).toBe(1);
   });
 
+  it('go on counting when the peers are set again, as every reload does', async () => {
+    for (const detail of ['full', 'summary'] as const) {
+      const metrics = new EventMetrics('paris', detail);
+      await metrics.setPeers(['berlin']);
+      metrics.record({ kind: 'probe', peer: 'berlin', result: 'answered', rtt: 14 as Duration });
+      await metrics.setPeers(['berlin', 'lyon']);
+      const text = writeExposition(await metrics.families(), 'text');
+      const labels = detail === 'full' ? { peer: 'berlin' } : {};
+      expect(series(text, 'dtunnel_peer_probes_total', { ...labels, result: 'answered' }), detail).toBe(1);
+      expect(series(text, 'dtunnel_peer_rtt_seconds_count', labels), detail).toBe(1);
+    }
+  });
+
   it('end with their peer, also when a late one comes', async () => {
     const metrics = new EventMetrics('paris', 'full');
     await metrics.setPeers(['berlin', 'lyon']);
