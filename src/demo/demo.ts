@@ -247,7 +247,9 @@ async function look(link: Link, narrator: Narrator): Promise<unknown> {
   const { paris } = link.rig;
   narrator.show('dtunnel status', (await link.dtunnel(paris, ['status'])).stdout);
   const metrics = (await link.dtunnel(paris, ['metrics', 'paris'])).stdout.split('\n');
-  const shown = SHOWN_METRICS.flatMap((name) => metrics.filter((line) => line.startsWith(name)));
+  const shown = SHOWN_METRICS.flatMap((name) =>
+    metrics.filter((line) => line.startsWith(name) && !line.endsWith(' 0')),
+  );
   narrator.show('dtunnel metrics paris', `${shown.join('\n')}\n`);
   return JSON.parse((await link.dtunnel(paris, ['status', 'paris', '--json'])).stdout);
 }
@@ -288,10 +290,13 @@ const BAD = { delayMs: 10, loss: 0.01 } as const;
 /** The internet's own address at berlin's side. */
 const RELAY_ADDRESS = '203.0.113.1';
 const RELAY_PORT = 4500;
+/** Those of them that are not zero. */
 const SHOWN_METRICS = [
   'dtunnel_peer_up',
   'dtunnel_handshakes_total',
   'dtunnel_peer_receive_bytes_total',
   'dtunnel_peer_transmit_bytes_total',
-  'dtunnel_dropped_packets_total{',
+  'dtunnel_rekeys_total',
+  'dtunnel_config_reloads_total',
+  'dtunnel_dropped_packets_total',
 ];
