@@ -250,6 +250,18 @@ describe('the control socket of a daemon', () => {
     await expect(client.ping('rome', 100)).rejects.toMatchObject({ code: 'S018' });
   });
 
+  it('probes a peer at once when asked to, however quiet the link is', async () => {
+    const { world, client } = await pair();
+    world.run(60_000);
+    const ping = client.ping('berlin', 5_000);
+    await expect
+      .poll(() => {
+        world.run(5);
+        return Promise.race([ping.then(({ rttMs }) => rttMs), settle().then(() => undefined)]);
+      })
+      .toBeCloseTo(10, 0);
+  });
+
   it('serves every metric also when nobody may scrape', async () => {
     const { client } = await pair();
     const text = await client.metrics();
