@@ -103,6 +103,11 @@ export class Connection implements SansIo {
     return this.#retransmission.count;
   }
 
+  /** Octets held for handshake messages that are not whole or not next; at most MAX_REASSEMBLY_OCTETS. */
+  get reassemblyOctets(): number {
+    return this.#reassembly.octets;
+  }
+
   get deadline(): Instant | undefined {
     return this.#phase === 'handshaking' ? earliest(this.#retransmission.deadline, this.#giveUpAt) : undefined;
   }

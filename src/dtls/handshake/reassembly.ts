@@ -85,6 +85,8 @@ export class Reassembly {
   add(fragment: Fragment): DropReason | undefined {
     const type = handshakeTypeOf(fragment.code);
     if (type === undefined || fragment.offset + fragment.data.length > fragment.length) return 'bad_fragment';
+    // RFC 5246 §7.4.5: the only message without a body, besides HelloRequest, which never gets here.
+    if (fragment.length === 0 && type !== 'server_hello_done') return 'bad_fragment';
     if (fragment.sequence < this.#next) return 'repeated';
     if (fragment.length > MAX_MESSAGE[type]) return 'too_large';
     if (fragment.sequence >= this.#next + MAX_MESSAGES_AHEAD) return 'no_room';
