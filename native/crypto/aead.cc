@@ -3,6 +3,8 @@
 #include <cstring>
 #include <vector>
 
+#include "crypto/gcm_backends.h"
+
 namespace dtunnel {
 namespace {
 
@@ -98,7 +100,13 @@ bool AeadSelfTest(const AeadBackend& backend, AeadAlgorithm algorithm) {
 }
 
 std::span<const AeadBackend* const> AllAeadBackends() {
-  static const std::vector<const AeadBackend*> all = {&OpensslAead()};
+  static const std::vector<const AeadBackend*> all = [] {
+    std::vector<const AeadBackend*> found;
+    for (const AeadBackend* backend : {Avx512Gcm(), Avx2Gcm(), AesniGcm(), &OpensslAead()}) {
+      if (backend != nullptr) found.push_back(backend);
+    }
+    return found;
+  }();
   return all;
 }
 
