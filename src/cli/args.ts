@@ -1,7 +1,7 @@
 import yargs, { type Argv } from 'yargs';
 import { DtunnelError } from '../base/errors.ts';
 import { nearest } from '../config/suggest.ts';
-import { LOG_LEVELS } from '../control/protocol.ts';
+import { LOG_LEVELS } from '../control/log-levels.ts';
 import { failureJson, reportFailure } from './failure.ts';
 import { Interruption } from './interruption.ts';
 import { type ColourChoice, type Io, json, processIo } from './io.ts';

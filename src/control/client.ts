@@ -1,6 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { DtunnelError, ERRORS, type ErrorCode } from '../base/errors.ts';
+import type { LogLevel } from './log-levels.ts';
 import { runtimeDir, socketPath } from './paths.ts';
 import {
   downReply,
@@ -10,7 +11,6 @@ import {
   type DownReply,
   type DrainReply,
   type HelloReply,
-  type LogLevel,
   type LogLevelReply,
   logLevelReply,
   PATH_PREFIX,

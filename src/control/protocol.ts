@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { LOG_LEVELS } from './log-levels.ts';
 
 /**
  * What is said over the control socket: HTTP on a unix socket, JSON bodies, streams as one JSON document a line. The
@@ -17,12 +18,6 @@ export const PATH_PREFIX = '/v1';
 
 /** Largest request body, octets: the largest legitimate one is below a hundred. */
 export const MAX_REQUEST_BYTES = 16 * 1024;
-
-/** Levels a log can be set to. */
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
-
-/** A level of `LOG_LEVELS`. */
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** `hello`: who answers. */
 export const helloReply = z.object({

@@ -7,7 +7,7 @@ import type { StatusDocument } from '../control/status.ts';
 import { EventMetrics } from '../metrics/event-metrics.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
 import { endpointKey } from '../net/endpoint.ts';
-import type { Plane } from '../plane/plane.ts';
+import type { Plane, PlaneOptions } from '../plane/plane.ts';
 import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
 import { controlHandlers } from './control-handlers.ts';
@@ -243,7 +243,7 @@ export class Daemon {
     await ControlServer.refuseIfServed(socketPath(this.name, parts.runtimeDir));
 
     const { mark } = await this.#host.prepare(settings);
-    const plane = parts.openPlane({
+    const plane = this.#openPlane({
       ...planeOptions(settings, { lanes: parts.lanes, mark }),
       onEvent: (event) => this.#driver?.planeEvent(event),
     });
@@ -277,6 +277,19 @@ export class Daemon {
     if (!settings.interface.failClosed) this.#adjustHost();
     this.#watch();
     this.#announce();
+  }
+
+  /** Opens the data plane; a port that is taken is told with who holds it. */
+  #openPlane(options: PlaneOptions): Plane {
+    try {
+      return this.#options.parts.openPlane(options);
+    } catch (error) {
+      if (!(error instanceof DtunnelError) || error.code !== 'N001') throw error;
+      const holders = options.listen.map(({ port }) => this.#options.parts.portHolder(port));
+      const holder = holders.find((one) => one !== undefined);
+      if (holder === undefined) throw error;
+      throw new DtunnelError('N001', `${error.message}: pid ${holder.pid} (${holder.name})`, { cause: error });
+    }
   }
 
   /** Control socket and metrics listener: from here on others can ask. */

@@ -214,7 +214,14 @@ export class Host {
 }
 
 function hostError(line: string, failure: string): DtunnelError {
-  const hint = /Operation not permitted/.test(failure) ? 'run as root, or give the process CAP_NET_ADMIN' : undefined;
+  const hint = HINTS.find(([pattern]) => pattern.test(failure))?.[1];
   const text = `ip ${line}: ${failure.replace(/\s*\n\s*/g, '; ')}`;
   return new DtunnelError('S014', text, hint === undefined ? {} : { hint });
 }
+
+/** What the kernel's refusals mean here. */
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [/Operation not permitted/, 'run as root, or give the process CAP_NET_ADMIN'],
+  [/File exists/, 'something else has that route or address: remove it, or let both live with RouteMetric or Table'],
+  [/disable_ipv6|IPv6 is disabled/, 'IPv6 is switched off on this machine: sysctl net.ipv6.conf.all.disable_ipv6=0'],
+];

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import type { Instant } from '../base/brand.ts';
 import type { Clock } from '../base/clock.ts';
 import { type LogRecord, prettyLine, toLogRecord } from '../control/log-line.ts';
-import type { LogLevel } from '../control/protocol.ts';
+import type { LogLevel } from '../control/log-levels.ts';
 import { LogBudget } from './log-budget.ts';
 
 /** Ids of events: a public vocabulary (add, never rename). */

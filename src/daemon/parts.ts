@@ -10,6 +10,7 @@ import type { Resolution, TunnelFace, TunnelOptions } from '../tunnel/face.ts';
 import type { MakeAlarm } from './driver.ts';
 import type { Ip } from './ip.ts';
 import type { SendNotification } from './notify.ts';
+import type { PortHolder } from './port-holder.ts';
 import type { Sysctl } from './sysctl.ts';
 
 /** The world a daemon lives in: the real one (`system-parts.ts`), or one made by a test. */
@@ -36,6 +37,8 @@ export interface DaemonParts {
   readonly watchNetwork: (device: string, onChange: () => void) => () => void;
   /** Packets the kernel could not queue on a device; undefined when it does not say. */
   readonly tunOverflows: (device: string) => number | undefined;
+  /** Who holds a UDP port, if that can be seen. */
+  readonly portHolder: (port: number) => PortHolder | undefined;
   /** Lanes for `Lanes = auto`. */
   readonly lanes: number;
   /** Group that may use the control socket; undefined: only the process's own. */

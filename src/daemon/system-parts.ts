@@ -11,6 +11,7 @@ import { loadIdentity, loadMetricsToken, processContext } from './identity-files
 import { SystemIp } from './ip.ts';
 import { NetworkWatch } from './network-watch.ts';
 import type { DaemonParts } from './parts.ts';
+import { findPortHolder } from './port-holder.ts';
 import { resolveHost } from './resolver.ts';
 import { systemSysctl } from './sysctl.ts';
 import { timerAlarms } from './timer-alarm.ts';
@@ -41,6 +42,7 @@ export function systemParts(environment: Readonly<Record<string, string | undefi
       return () => watch.close();
     },
     tunOverflows,
+    portHolder: (port) => findPortHolder('udp', port),
     lanes: 1,
     controlGid: process.geteuid?.() === 0 ? groupId(CONTROL_GROUP) : undefined,
     runtimeDir: runtimeDir(environment),

@@ -134,6 +134,12 @@ describe('the control socket', () => {
     expect(await client.hello()).toMatchObject({ version: '1.2.3' });
   });
 
+  it('never removes a file that is no socket', async () => {
+    writeFileSync(socketPath('paris', dir), 'precious');
+    await expect(listen()).rejects.toMatchObject({ code: 'S023' });
+    expect(readFileSync(socketPath('paris', dir), 'utf8')).toBe('precious');
+  });
+
   it("passes the daemon's own error on with code, hint and details", async () => {
     const client = await listen({
       reload: () => {

@@ -201,6 +201,24 @@ describe('starting', () => {
     expect(ip.lines).toEqual([]);
   });
 
+  it('says who holds the port', async () => {
+    const openPlane = (): never => {
+      throw new DtunnelError('N001', 'another program listens on UDP port 4433');
+    };
+    const start = new DaemonWorld().start({
+      name: 'paris',
+      at: '192.0.2.2',
+      identity: parisIdentity,
+      config: parisConfig(),
+      runtimeDir: directory.path('paris'),
+      openPlane,
+    });
+    await expect(start).rejects.toMatchObject({
+      code: 'N001',
+      message: 'another program listens on UDP port 4433: pid 733 (openvpn)',
+    });
+  });
+
   it('refuses to run twice', async () => {
     const world = new DaemonWorld();
     await paris(world);

@@ -1,3 +1,4 @@
+import { createSocket } from 'node:dgram';
 import { EventEmitter } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -5,6 +6,7 @@ import type { Instant } from '../../src/base/brand.ts';
 import { Driver } from '../../src/daemon/driver.ts';
 import { Hooks } from '../../src/daemon/hooks.ts';
 import { ServiceManager } from '../../src/daemon/notify.ts';
+import { findPortHolder } from '../../src/daemon/port-holder.ts';
 import { handleSignals, holdSignals } from '../../src/daemon/signals.ts';
 import { statusPage } from '../../src/daemon/status-page.ts';
 import { UndoStack } from '../../src/daemon/undo.ts';
@@ -266,6 +268,17 @@ describe('hooks', () => {
     await Promise.all(Array.from({ length: 12 }, () => hooks.run(['/bin/true'], {})));
     expect(failures).toEqual(Array(4).fill('8 hooks are running already'));
     expect(existsSync('/bin/true')).toBe(true);
+  });
+});
+
+describe('the holder of a port', () => {
+  it('is found by its process', async () => {
+    const socket = createSocket('udp4');
+    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+    const { port } = socket.address();
+    expect(findPortHolder('udp', port)).toMatchObject({ pid: process.pid });
+    await new Promise<void>((resolve) => socket.close(() => resolve()));
+    expect(findPortHolder('udp', port)).toBeUndefined();
   });
 });
 

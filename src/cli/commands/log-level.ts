@@ -1,5 +1,5 @@
 import { EXIT } from '../../base/errors.ts';
-import type { LogLevel } from '../../control/protocol.ts';
+import type { LogLevel } from '../../control/log-levels.ts';
 import { type Io, json } from '../io.ts';
 import { clientFor } from '../targets.ts';
 

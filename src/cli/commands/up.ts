@@ -87,7 +87,7 @@ async function start(file: string, log: string, io: Io, onLine: (line: StartRepo
   const child = spawn(process.execPath, [main, 'run', file, '--log-file', log, '--report-fd', '3'], {
     detached: true,
     cwd: io.cwd,
-    env: io.env,
+    env: detachedEnvironment(io.env),
     stdio: ['ignore', output, output, 'pipe'],
   });
   closeSync(output);
@@ -103,6 +103,12 @@ async function start(file: string, log: string, io: Io, onLine: (line: StartRepo
     process.off('SIGTERM', interrupt);
   }
   child.unref();
+}
+
+/** Without what a service manager meant for its own child: the daemon is nobody's service. */
+function detachedEnvironment(env: Io['env']): Io['env'] {
+  const { NOTIFY_SOCKET: _n, WATCHDOG_USEC: _u, WATCHDOG_PID: _p, JOURNAL_STREAM: _j, ...rest } = env;
+  return rest;
 }
 
 function openLog(path: string): number {

@@ -1,5 +1,4 @@
 import { DtunnelError, EXIT } from '../../base/errors.ts';
-import { ControlClient } from '../../control/client.ts';
 import { runtimeDir, socketNames } from '../../control/paths.ts';
 import { loadAddon } from '../../plane/binding.ts';
 import { buildInfo } from '../build-info.ts';
@@ -50,6 +49,8 @@ function addonCheck(): Check {
 }
 
 async function daemonChecks(version: string, io: Io): Promise<readonly Check[]> {
+  // Only asked for on request: printing a version should not load a client.
+  const { ControlClient } = await import('../../control/client.ts');
   const dir = runtimeDir(io.env);
   const checks: Check[] = [];
   for (const name of socketNames(dir)) {
