@@ -10,7 +10,7 @@ export function dtunnel(name: string, about: string, settings: readonly string[]
     name,
     about,
     missing: () => undefined,
-    version: () => versionOf([process.execPath, DTUNNEL, '--version']),
+    version: () => versionOf([process.execPath, DTUNNEL, 'version']),
     async start(rig) {
       const folder = workFolder(rig);
       for (const here of [rig.berlin, rig.paris]) {

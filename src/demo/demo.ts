@@ -70,7 +70,7 @@ export interface DemoOptions {
 export async function runDemo(options: DemoOptions): Promise<DemoReport> {
   const began = monotonicClock();
   const { narrator, signal } = options;
-  narrator.begin('two sites and an internet between them, in network namespaces');
+  narrator.begin('two sites and an internet, in namespaces');
   const rig = await buildRig();
   const abort = (): void => void rig.close();
   signal.addEventListener('abort', abort, { once: true });
@@ -88,7 +88,7 @@ async function story(rig: Rig, began: number, options: DemoOptions): Promise<Dem
   const { narrator } = options;
   const link = await linkUp(rig, narrator);
 
-  narrator.begin('first ping from a host in Berlin to a host in Paris');
+  narrator.begin('first ping, berlin-lan to paris-lan');
   const first = await firstPing(rig.enclosure, rig.berlin.host, rig.paris.host4, 15_000);
   if (first === undefined) throw await failure(link, 'no ping from LAN to LAN within 15 s');
   const firstPingSeconds = (monotonicClock() - began) / 1000;
@@ -96,12 +96,10 @@ async function story(rig: Rig, began: number, options: DemoOptions): Promise<Dem
 
   const rttMs = await bothFamilies(rig, narrator);
   const tcp = await rate(rig, narrator);
-  const rekey = await underTraffic(rig, narrator, 'a fresh key while 1,000 datagrams/s flow each way', () =>
+  const rekey = await underTraffic(rig, narrator, 'rekey under traffic both ways', () =>
     link.dtunnel(rig.paris, ['rekey', 'paris']),
   );
-  const reload = await underTraffic(rig, narrator, 'another network added by reload under the same traffic', () =>
-    addNetwork(link),
-  );
+  const reload = await underTraffic(rig, narrator, 'reload under traffic both ways', () => addNetwork(link));
   const badPath = await overBadPath(link, narrator);
   const status = await look(link, narrator);
   await options.keep?.(rig, link);
@@ -112,7 +110,7 @@ async function story(rig: Rig, began: number, options: DemoOptions): Promise<Dem
 
 async function linkUp(rig: Rig, narrator: Narrator): Promise<Link> {
   let at = monotonicClock();
-  narrator.begin('dtunnel keygen, and a configuration file for each end');
+  narrator.begin('dtunnel keygen, configuration files');
   const link = await Link.prepare(rig);
   narrator.done(seconds(at));
   at = monotonicClock();
@@ -138,7 +136,7 @@ async function bothFamilies(rig: Rig, narrator: Narrator): Promise<DemoReport['r
 }
 
 async function rate(rig: Rig, narrator: Narrator): Promise<DemoReport['tcp']> {
-  narrator.begin(`TCP from Berlin to Paris for ${RATE_SECONDS} s, every byte compared`);
+  narrator.begin(`TCP for ${RATE_SECONDS} s, every byte compared`);
   const report = await transfer(rig, rig.berlin, { family: 4, amount: { seconds: RATE_SECONDS } });
   narrator.done(`${bits(report.bitsPerSecond)}${report.intact ? '' : ', DAMAGED'}`);
   return { bitsPerSecond: report.bitsPerSecond, bytes: report.bytes, intact: report.intact };
@@ -159,7 +157,7 @@ async function underTraffic(
     await change();
     await delay(FLOW_MARGIN_MS);
     const cost = costOf(await flow.finish());
-    narrator.done(`${cost.lost} of ${cost.sent} lost, ${cost.duplicated} twice, ${cost.reordered} out of order`);
+    narrator.done(datagrams(cost));
     return cost;
   } finally {
     await flow.close();
@@ -176,6 +174,12 @@ function costOf(result: FlowResult): UnderTraffic {
     reordered: sum((d) => d.reordered),
     longestGapMs: Math.max(...both.map((d) => d.longestGapMs)),
   };
+}
+
+/** What is worth saying of a change under traffic: the rest only when there is something to say. */
+function datagrams({ sent, lost, duplicated, reordered }: UnderTraffic): string {
+  const more = [duplicated > 0 ? `, ${duplicated} twice` : '', reordered > 0 ? `, ${reordered} out of order` : ''];
+  return `${lost} of ${sent} datagrams lost${more.join('')}`;
 }
 
 /** One more network at each site, announced to the other by editing its file and reloading. */
@@ -195,9 +199,7 @@ async function addNetwork(link: Link): Promise<void> {
  */
 async function overBadPath(link: Link, narrator: Narrator): Promise<BadPath> {
   const { rig } = link;
-  narrator.begin(
-    `the same link over a bad internet: ${BAD.delayMs * 2} ms round trip, ${BAD.loss * 100} % loss each way`,
-  );
+  narrator.begin(`a bad internet: ${BAD.delayMs * 2} ms, ${BAD.loss * 100} % loss each way`);
   const relay = await badInternet(rig);
   try {
     link.configure(rig.paris, { peer: { Endpoint: `${RELAY_ADDRESS}:${RELAY_PORT}` } });
@@ -212,7 +214,7 @@ async function overBadPath(link: Link, narrator: Narrator): Promise<BadPath> {
     const medianRttMs = median(rttMs);
     const lost = sent - received;
     narrator.done(
-      `ping ${medianRttMs?.toFixed(0) ?? '?'} ms, ${lost} of ${sent} lost; TCP ${report.intact ? 'intact' : 'DAMAGED'}`,
+      `ping ${medianRttMs?.toFixed(0) ?? '?'} ms, ${lost} of ${sent} lost, TCP ${report.intact ? 'intact' : 'DAMAGED'}`,
     );
     const { delayMs, loss } = BAD;
     return { delayMs, loss, pingsSent: sent, pingsAnswered: received, medianRttMs, intact: report.intact };

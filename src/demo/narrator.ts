@@ -83,7 +83,7 @@ export const silent: Narrator = {
 };
 
 /** Column of the results. */
-const WIDTH = 66;
+const WIDTH = 42;
 const FRAME_MS = 100;
 const FRAMES = '|/-\\';
 const BOLD = '1';
