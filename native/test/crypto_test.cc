@@ -1,9 +1,5 @@
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <map>
-#include <sstream>
 
 #include "base/check.h"
 #include "base/secret_memory.h"
@@ -103,52 +99,6 @@ const Test kDifferential{"every back end agrees with OpenSSL for random keys, si
       }
     }
   }
-}};
-
-std::vector<std::uint8_t> FromHex(const std::string& hex) {
-  std::vector<std::uint8_t> octets;
-  if (hex == "-") return octets;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
-    octets.push_back(static_cast<std::uint8_t>(std::strtoul(hex.substr(i, 2).c_str(), nullptr, 16)));
-  }
-  return octets;
-}
-
-const Test kWycheproof{"every back end agrees with project Wycheproof", [] {
-  std::ifstream file("vectors/aead.txt");
-  std::string line;
-  std::size_t tried = 0;
-  const std::map<std::string, AeadAlgorithm> algorithms = {{"aes-128-gcm", AeadAlgorithm::kAes128Gcm},
-                                                           {"aes-256-gcm", AeadAlgorithm::kAes256Gcm},
-                                                           {"chacha20-poly1305", AeadAlgorithm::kChaCha20Poly1305}};
-  while (std::getline(file, line)) {
-    if (line.empty() || line[0] == '#') continue;
-    std::istringstream words(line);
-    std::string name, key, nonce_hex, additional, plain, cipher, tag, result;
-    words >> name >> key >> nonce_hex >> additional >> plain >> cipher >> tag >> result;
-    AeadNonce nonce;
-    const auto nonce_octets = FromHex(nonce_hex);
-    std::copy(nonce_octets.begin(), nonce_octets.end(), nonce.begin());
-    const auto message = FromHex(plain);
-    auto sealed = FromHex(cipher);
-    const auto tag_octets = FromHex(tag);
-    sealed.insert(sealed.end(), tag_octets.begin(), tag_octets.end());
-    for (const AeadBackend* backend : AllAeadBackends()) {
-      if (!backend->Supports(algorithms.at(name))) continue;
-      ++tried;
-      const auto open = backend->MakeKey(algorithms.at(name), AeadDirection::kOpen, FromHex(key));
-      const auto seal = backend->MakeKey(algorithms.at(name), AeadDirection::kSeal, FromHex(key));
-      std::vector<std::uint8_t> opened(message.size() + 1);
-      const bool valid = open->Open(nonce, FromHex(additional), sealed.data(), message.size(), opened.data());
-      ExpectEqual(valid, result == "valid");
-      if (result != "valid") continue;
-      Expect(std::equal(message.begin(), message.end(), opened.begin()), line);
-      std::vector<std::uint8_t> again(sealed.size());
-      seal->Seal(nonce, FromHex(additional), message.data(), message.size(), again.data());
-      Expect(again == sealed, line);
-    }
-  }
-  Expect(tried > 300, std::to_string(tried));
 }};
 
 AeadSuite Suite() {

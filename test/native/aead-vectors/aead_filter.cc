@@ -2,8 +2,8 @@
 //
 //   seal|open ALGORITHM KEY NONCE ADDITIONAL DATA      (hex, `-` for nothing)
 //
-// and answers each with a line of hex, or `refused`. The argument says which back ends may be chosen: auto or openssl.
-// The first line names the one that each algorithm got.
+// and answers each with a line of hex, or `refused`. The argument names the back end. Without one, a line for every back
+// end of this machine is printed, with the algorithms it supports behind its name.
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -39,7 +39,7 @@ std::string Hex(const std::vector<std::uint8_t>& bytes) {
   return out.empty() ? "-" : out;
 }
 
-std::string Answer(const dtunnel::AeadSuite& suite, const std::string& line) {
+std::string Answer(const dtunnel::AeadBackend& backend, const std::string& line) {
   std::istringstream words(line);
   std::string verb, name, key, nonce_hex, additional_hex, data_hex;
   words >> verb >> name >> key >> nonce_hex >> additional_hex >> data_hex;
@@ -47,7 +47,7 @@ std::string Answer(const dtunnel::AeadSuite& suite, const std::string& line) {
     if (name != kNames[i]) continue;
     const auto algorithm = static_cast<AeadAlgorithm>(i);
     const auto direction = verb == "seal" ? AeadDirection::kSeal : AeadDirection::kOpen;
-    const auto keyed = suite.backend(algorithm).MakeKey(algorithm, direction, FromHex(key));
+    const auto keyed = backend.MakeKey(algorithm, direction, FromHex(key));
     const std::vector<std::uint8_t> nonce_octets = FromHex(nonce_hex);
     if (!keyed || nonce_octets.size() != dtunnel::kAeadNonceSize) return "unusable";
     dtunnel::AeadNonce nonce;
@@ -78,13 +78,17 @@ std::string Answer(const dtunnel::AeadSuite& suite, const std::string& line) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool any = argc == 2 && std::strcmp(argv[1], "auto") == 0;
-  const auto suite =
-      dtunnel::AeadSuite::Choose(any ? dtunnel::AeadPreference::kAuto : dtunnel::AeadPreference::kOpenssl);
-  if (!suite) return 1;
-  for (std::size_t i = 0; i < dtunnel::kAeadAlgorithms; ++i) {
-    std::cout << kNames[i] << '=' << suite->backend(static_cast<AeadAlgorithm>(i)).name() << ' ';
+  for (const dtunnel::AeadBackend* backend : dtunnel::AllAeadBackends()) {
+    if (argc == 1) {
+      std::cout << backend->name();
+      for (std::size_t i = 0; i < dtunnel::kAeadAlgorithms; ++i) {
+        if (backend->Supports(static_cast<AeadAlgorithm>(i))) std::cout << ' ' << kNames[i];
+      }
+      std::cout << '\n';
+    } else if (std::strcmp(argv[1], backend->name()) == 0) {
+      for (std::string line; std::getline(std::cin, line);) std::cout << Answer(*backend, line) << '\n';
+      return 0;
+    }
   }
-  std::cout << '\n';
-  for (std::string line; std::getline(std::cin, line);) std::cout << Answer(*suite, line) << '\n';
+  return argc == 1 ? 0 : 1;
 }
