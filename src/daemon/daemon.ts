@@ -12,6 +12,7 @@ import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
 import { controlHandlers } from './control-handlers.ts';
 import { Driver, type PlaneNotice } from './driver.ts';
+import { ExpiryNotice } from './expiry.ts';
 import { Hooks } from './hooks.ts';
 import { Host } from './host.ts';
 import { deviceMtu, HostSync } from './host-sync.ts';
@@ -66,6 +67,7 @@ export class Daemon {
   readonly #host: Host;
   readonly #hostSync: HostSync;
   readonly #pinger = new Pinger();
+  readonly #expiry = new ExpiryNotice();
   readonly #views: Views;
   readonly #registry: MetricsRegistry;
   readonly #metricsService: MetricsService;
@@ -330,7 +332,10 @@ export class Daemon {
         wallClock,
         onLag: (seconds) => this.#metrics.eventLoopLag(seconds),
         onClockJump: (seconds) => this.#clockJumped(seconds),
-        onMinute: () => this.#log.summarize(),
+        onMinute: () => {
+          this.#log.summarize();
+          this.#noticeExpiry();
+        },
       }),
     );
     this.#undo.push(
@@ -355,6 +360,7 @@ export class Daemon {
       offloads: plane.features.offloads.join(' '),
     };
     this.#tell({ event: 'daemon.ready', level: 'info', msg: 'ready', fields });
+    this.#noticeExpiry();
     this.#manager.ready(this.#views.line());
     void this.#hooks.run(this.#inForce.settings.interface.onUp, this.#hookEnvironment());
   }
@@ -457,6 +463,14 @@ export class Daemon {
     const fields = { reason: notice.error };
     this.#tell({ event: 'daemon.failed', level: 'error', msg: 'the data plane failed', fields });
     void this.stop(1);
+  }
+
+  #noticeExpiry(): void {
+    const { certificateNotAfter } = this.#inForce;
+    const days = this.#expiry.due(certificateNotAfter, this.#options.parts.wallClock() / 1000);
+    if (days === undefined) return;
+    const fields = { days, notAfter: new Date(certificateNotAfter * 1000).toISOString() };
+    this.#tell({ event: 'cert.expiring', level: 'warn', msg: 'our certificate expires soon', fields });
   }
 
   #clockJumped(seconds: number): void {

@@ -18,6 +18,8 @@ export interface HostOptions {
 /** Where the search for a routing table of our own begins; the number doubles as firewall mark. */
 const FIRST_TABLE = 4433;
 
+const FAMILIES = [4, 6] as const;
+
 /** Switches that let packets of other hosts through (ip-sysctl). */
 const FORWARDING = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' } as const;
 
@@ -69,8 +71,11 @@ export class Host {
     this.#switchForwarding(settings);
     if (neededMark(settings, this.#freeTable) !== undefined) this.#switch('net.ipv4.conf.all.src_valid_mark', '1');
     try {
-      await this.#make([link, ...plan]);
+      // Addresses come first as well: routes need a device that is up, and take their source from an address.
+      await this.#make([link, ...plan.filter(isAddress)]);
+      await this.#make(plan.filter((change) => !isAddress(change)));
     } catch (error) {
+      await this.#undo(plan.filter(isAddress).toReversed());
       this.#switchBack();
       throw error;
     }
@@ -80,7 +85,7 @@ export class Host {
     const addresses = settings.interface.addresses.map(({ address, length }) => `${address}/${length}`);
     this.#options.onChange(`device ${device}  mtu ${this.#mtu}  ${addresses.join(' ')}`, 'made');
     for (const change of plan) {
-      if (change.text !== undefined && !change.key.startsWith('address ')) this.#options.onChange(change.text, 'made');
+      if (change.text !== undefined && !isAddress(change)) this.#options.onChange(change.text, 'made');
     }
   }
 
@@ -141,38 +146,38 @@ export class Host {
     for (const change of remove) if (change.text !== undefined) this.#options.onChange(change.text, 'undone');
   }
 
-  /** Makes `changes`; on refusal takes back those made and throws. */
+  /** Makes `changes`, both families at once; on refusal takes back those made and throws. */
   async #make(changes: readonly HostChange[]): Promise<void> {
-    const made: HostChange[] = [];
-    for (const version of [4, 6] as const) {
-      const batch = changes.filter((change) => change.family === version);
-      const { done, failure } = await this.#options.ip.batch(
-        version,
-        batch.map((change) => change.apply),
-      );
-      made.push(...batch.slice(0, done));
-      if (failure === undefined) continue;
-      const refused = batch[done];
-      await this.#undo(made.toReversed());
-      throw hostError(refused?.apply ?? 'ip', failure);
-    }
+    const outcomes = await Promise.all(
+      FAMILIES.map(async (version) => {
+        const batch = changes.filter((change) => change.family === version);
+        const lines = batch.map((change) => change.apply);
+        const { done, failure } = await this.#options.ip.batch(version, lines);
+        return { made: batch.slice(0, done), refused: batch[done]?.apply, failure };
+      }),
+    );
+    const failed = outcomes.find(({ failure }) => failure !== undefined);
+    if (failed?.failure === undefined) return;
+    await this.#undo(outcomes.flatMap(({ made }) => made).toReversed());
+    throw hostError(failed.refused ?? '', failed.failure);
   }
 
-  /** Takes `changes` back as they come; a line that is refused does not keep the others. */
+  /** Takes `changes` back as they come, both families at once; a line that is refused does not keep the others. */
   async #undo(changes: readonly HostChange[]): Promise<void> {
-    for (const version of [6, 4] as const) {
-      let lines = changes.filter((change) => change.family === version).flatMap((change) => change.undo ?? []);
-      while (lines.length > 0) {
-        const { done, failure } = await this.#options.ip.batch(version, lines);
-        if (failure === undefined) break;
-        const refused = lines[done];
-        // Gone already is what was wanted: somebody, or the kernel, was faster.
-        if (!/No such (process|file|device)|Cannot (find|assign)/.test(failure)) {
-          this.#options.onWarning(`cannot undo (ip ${refused}): ${failure}`);
+    await Promise.all(
+      FAMILIES.map(async (version) => {
+        let lines = changes.filter((change) => change.family === version).flatMap((change) => change.undo ?? []);
+        while (lines.length > 0) {
+          const { done, failure } = await this.#options.ip.batch(version, lines);
+          if (failure === undefined) return;
+          // Gone already is what was wanted: somebody, or the kernel, was faster.
+          if (!/No such (process|file|device)|Cannot (find|assign)/.test(failure)) {
+            this.#options.onWarning(`cannot undo (ip ${lines[done]}): ${failure}`);
+          }
+          lines = lines.slice(done + 1);
         }
-        lines = lines.slice(done + 1);
-      }
-    }
+      }),
+    );
   }
 
   #bounded(settings: Settings, mtu: number): number {
@@ -211,6 +216,10 @@ export class Host {
       if (this.#options.sysctl.write(name, before)) this.#options.onChange(`sysctl ${name}=${before}`, 'undone');
     }
   }
+}
+
+function isAddress({ key }: HostChange): boolean {
+  return key.startsWith('address ');
 }
 
 function hostError(line: string, failure: string): DtunnelError {

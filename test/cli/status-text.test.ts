@@ -76,7 +76,7 @@ describe('status', () => {
 
   it('is ASCII where the terminal shows nothing else', () => {
     const text = tunnelText(exampleStatus(), { colour: false, unicode: false });
-    expect([...text].every((c) => c.charCodeAt(0) < 128)).toBe(true);
+    expect(Array.from(text).every((c) => c.charCodeAt(0) < 128)).toBe(true);
     expect(text.startsWith('* paris')).toBe(true);
   });
 

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Instant } from '../../src/base/brand.ts';
 import { Driver } from '../../src/daemon/driver.ts';
+import { ExpiryNotice } from '../../src/daemon/expiry.ts';
 import { Hooks } from '../../src/daemon/hooks.ts';
 import { ServiceManager } from '../../src/daemon/notify.ts';
 import { findPortHolder } from '../../src/daemon/port-holder.ts';
@@ -279,6 +280,18 @@ describe('the holder of a port', () => {
     expect(findPortHolder('udp', port)).toMatchObject({ pid: process.pid });
     await new Promise<void>((resolve) => socket.close(() => resolve()));
     expect(findPortHolder('udp', port)).toBeUndefined();
+  });
+});
+
+describe('the notice of expiry', () => {
+  it('comes once 30, 14, 3 and 0 days ahead, and anew for another certificate', () => {
+    const day = 86_400;
+    const end = 1000 * day;
+    const notice = new ExpiryNotice();
+    const told: (number | undefined)[] = [];
+    for (let now = 900; now <= 1003; now++) told.push(notice.due(end, now * day), notice.due(end, now * day + 1));
+    expect(told.filter((days) => days !== undefined)).toEqual([30, 14, 3, 0]);
+    expect(notice.due(end + day, end)).toBe(1);
   });
 });
 
