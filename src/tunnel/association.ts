@@ -56,8 +56,9 @@ export class Association {
   peer: PeerId | undefined;
   /** Known once established. */
   session: Established | undefined;
-  /** Octets received during the handshake. */
+  /** Octets received during the handshake, and when the latest came. */
   received = 0;
+  heardAt: Instant | undefined;
   readonly #context: Context;
   readonly #engine: SansIo;
   #owner: AssociationOwner;
@@ -95,6 +96,7 @@ export class Association {
   /** A datagram of the handshake. */
   receive(datagram: Uint8Array, now: Instant): void {
     this.received += datagram.length;
+    this.heardAt = now;
     this.#fitFlights(now);
     this.#engine.receive(datagram, now);
     this.#pump(now);

@@ -11,6 +11,7 @@ import {
   CALLBACK_BURST,
   CALLBACK_RATE,
   CALLBACK_SOURCE_INTERVAL,
+  CALL_STALLED,
   CALL_TIMER_UNKNOWN,
   CONNECTION_ID_LENGTH,
   HALF_OPEN_AUTO,
@@ -149,6 +150,7 @@ export class FrontDoor implements AssociationOwner {
       return;
     }
     const here = this.#context.registry.along(path);
+    if (type === ALERT) this.#doubt(here, now);
     const handshaking = here.findLast(
       (association) => !association.installed && (association.role === 'client' || !fromServer(message)),
     );
@@ -159,6 +161,15 @@ export class FrontDoor implements AssociationOwner {
         : here.findLast((association) => association.installed && association.role === 'server');
     const owner = handshaking ?? established;
     if (owner !== undefined) this.#deliver(owner, datagram, now);
+  }
+
+  /** An alert in the clear may say that the far end lost its state: the association is asked, at most once a second. */
+  #doubt(here: readonly Association[], now: Instant): void {
+    for (const association of here) {
+      if (!association.installed || association.peer === undefined) continue;
+      const peer = this.#table.byId(association.peer);
+      if (peer?.doubt(association, now) === true) this.#context.touch(peer);
+    }
   }
 
   #hello(path: Path, datagram: Uint8Array, now: Instant): void {
@@ -217,7 +228,9 @@ export class FrontDoor implements AssociationOwner {
     for (const call of ours) {
       const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
       const theirs = peer?.settings.fingerprints[0];
-      if (call.received > 0 && theirs !== undefined && this.#context.identity.fingerprint < theirs) return true;
+      // An answer long ago proves nothing: the far end may have started again since.
+      const answered = call.heardAt !== undefined && now - call.heardAt < CALL_STALLED;
+      if (answered && theirs !== undefined && this.#context.identity.fingerprint < theirs) return true;
     }
     for (const call of ours) {
       call.abandon(now);
@@ -257,12 +270,10 @@ export class FrontDoor implements AssociationOwner {
     }
     const busy = this.#context.registry.along(path).filter((association) => !association.installed);
     for (const association of busy) association.grant(size);
-    if (
-      busy.length > 0 ||
-      !this.#callbackSources.take(sourceOf(path.remote.address), now) ||
-      !this.#callbacks.take(now)
-    )
-      return;
+    const may = this.#callbackSources.take(sourceOf(path.remote.address), now) && this.#callbacks.take(now);
+    if (!may) return;
+    if (size < LARGEST_HELLO) this.#context.emit({ kind: 'send', path, datagram: UNKNOWN_SESSION });
+    if (busy.length > 0) return;
     this.#open('client', path, 'unknown-session', { unproven: size }, now);
   }
 
@@ -353,6 +364,15 @@ function helloRandom(datagram: Uint8Array): string | undefined {
 function sourceOf(address: Address): string {
   return family(address) === 4 ? address : toHex(addressBytes(address).subarray(0, 8));
 }
+
+/**
+ * What we answer to a record of an unknown session that is too small to be answered with a hello: an alert in the clear
+ * (warning, bad_record_mac). It proves nothing, so whoever gets it does no more than probe, with a record large enough.
+ */
+const UNKNOWN_SESSION = Uint8Array.of(21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 20);
+
+/** Our hello with a cookie and all it may offer is smaller than this. */
+const LARGEST_HELLO = 300;
 
 const ALERT = 21;
 const HANDSHAKE = 22;

@@ -41,6 +41,9 @@ export const RETRY_MAX: Duration = seconds(30);
 /** Longest pause after an attempt that nobody answered: a single small datagram costs the silent site nothing. */
 export const RETRY_MAX_SILENT: Duration = seconds(2);
 
+/** A handshake that has heard nothing for this long gives way to one that the far end begins. */
+export const CALL_STALLED: Duration = ms(1500);
+
 /** Datagram sizes for handshake flights by the age of the handshake: a path may be narrower than anybody thinks. */
 export const FLIGHT_SIZES = [
   { after: ms(0), octets: 1200 },
@@ -128,6 +131,9 @@ export const MAX_SOURCES = 4096;
 export const CALLBACK_SOURCE_INTERVAL: Duration = ms(500);
 export const CALLBACK_RATE = 50;
 export const CALLBACK_BURST = 200;
+
+/** An association is probed at most this often because of alerts in the clear, which anybody can send. */
+export const DOUBT_INTERVAL: Duration = seconds(1);
 
 /** Octets sent to an address that has not proven itself, as a multiple of those received from it (RFC 9000 §8.1). */
 export const UNPROVEN_FACTOR = 3;

@@ -102,7 +102,7 @@ export function decideLiveness(before: LivenessState, input: LivenessInput): Liv
 /** Since when an answer is missing. */
 function stillAsked(before: LivenessState, input: LivenessInput): Instant | undefined {
   const { now, lastReceive } = input;
-  const pending = before.askedAt !== undefined && lastReceive < before.askedAt ? before.askedAt : undefined;
+  const pending = before.askedAt !== undefined && lastReceive <= before.askedAt ? before.askedAt : undefined;
   if (pending !== undefined) {
     // This process was stopped or the machine suspended: the silence of that time says nothing about the peer.
     return between(before.plannedCheck, now) > STALL ? now : pending;

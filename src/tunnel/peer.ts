@@ -18,6 +18,7 @@ import {
   CONFIRM_WAIT,
   DEAD_LINGER,
   DNS_SILENCE_INTERVAL,
+  DOUBT_INTERVAL,
   DRAIN_QUIET,
   GRACE_MAX,
   GRACE_MIN,
@@ -65,6 +66,8 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   readonly #memories = new Map<Address, PathMemory>();
   #troubleSince: Instant | undefined;
   #everUp = false;
+  #wasLeaving = false;
+  #doubtedAt: Instant;
   #heldUntil: Instant | undefined;
   /** Of sessions that are gone. */
   #lastReceive: Instant | undefined;
@@ -80,6 +83,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
     this.id = id;
     this.settings = settings;
     this.since = now;
+    this.#doubtedAt = later(now, ms(-DOUBT_INTERVAL));
     this.#rekeyAfter = settings.rekeyAfter;
     this.#legs = settings.endpoints.map((target, index) => new Leg(this, target, index, now));
     this.state = settings.enabled ? this.#judge() : 'disabled';
@@ -126,6 +130,11 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   /** Until when its prefixes stay with another peer that took them over; undefined: it never failed. */
   get heldUntil(): Instant | undefined {
     return this.#heldUntil;
+  }
+
+  /** It stops soon, and there is no other way to it. */
+  get leaving(): boolean {
+    return this.#current?.draining === true;
   }
 
   /** When `settle` has something to do; undefined: never without an input. */
@@ -183,6 +192,13 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
     if (this.#current !== undefined) this.#current.checkAt = now;
   }
 
+  /** Asks the far end at once whether it is there (`dtunnel ping`). False: there is nobody who would answer. */
+  probe(now: Instant): boolean {
+    if (this.#current === undefined || !this.#current.speaks) return false;
+    this.#current.suspect(now);
+    return true;
+  }
+
   /** Somebody who may be this peer uses keys we do not have: it is called without waiting for a timer. */
   lostState(now: Instant): void {
     if (this.#current?.health === 'alive') {
@@ -190,6 +206,15 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       return;
     }
     for (const leg of this.#legs) if (leg.attempts.length === 0) leg.encourage(now);
+  }
+
+  /** Something unproven suggests that the far end does not know `association` any more. True when it is asked. */
+  doubt(association: Association, now: Instant): boolean {
+    const current = this.#current;
+    if (current?.association !== association || now < later(this.#doubtedAt, DOUBT_INTERVAL)) return false;
+    this.#doubtedAt = now;
+    current.challenge(now);
+    return true;
   }
 
   /** Local addresses or routes changed. */
@@ -303,7 +328,14 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   // --- SessionOwner ----------------------------------------------------------------------------------------------
 
-  useChanged(_session: Session, _now: Instant): void {
+  useChanged(session: Session, _now: Instant): void {
+    // A client sends its traffic on one association: what it said of another before is over.
+    if (session.peerUse === 'active') {
+      for (const other of this.#sessions) {
+        const same = other !== session && other.association.role === session.association.role;
+        if (same && other.peerUse === 'active') other.peerUse = 'standby';
+      }
+    }
     this.#context.touch(this);
   }
 
@@ -407,6 +439,8 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   #renew(session: Session, now: Instant): void {
     const { protection, role } = session.association;
     if (protection === undefined || session.association.closed || session.supersededAt !== undefined) return;
+    // A server's other associations are their client's concern.
+    if (session !== this.#current && role === 'server') return;
     const decision = decideRekey({
       now,
       role,
@@ -432,7 +466,12 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   #askForRekey(session: Session, trigger: HandshakeTrigger, now: Instant): void {
     session.rekeyAskedAt ??= now;
     const [leg] = this.#legs;
-    if (leg !== undefined && (!session.speaks || now >= later(session.rekeyAskedAt, REKEY_REQUEST_PATIENCE))) {
+    const called = leg?.live !== undefined && leg.live.establishedAt >= session.rekeyAskedAt;
+    if (
+      leg !== undefined &&
+      !called &&
+      (!session.speaks || now >= later(session.rekeyAskedAt, REKEY_REQUEST_PATIENCE))
+    ) {
       leg.rekey ??= trigger;
     }
     if (session.rekeyAskedLast === undefined || now >= later(session.rekeyAskedLast, REKEY_REQUEST_INTERVAL)) {
@@ -586,6 +625,10 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   #setState(now: Instant): void {
     const to = this.#judge();
+    if (this.leaving !== this.#wasLeaving) {
+      this.#wasLeaving = this.leaving;
+      this.#context.routesChanged(now);
+    }
     if (to === this.state) return;
     const from = this.state;
     const wasReachable = this.reachable;
@@ -692,8 +735,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       leg.cancel(now);
       if (leg.live !== undefined) this.#strays.push(leg);
     }
-    for (const [association, leg] of this.#calls)
-      if (association.closed || leg.index === undefined) this.#calls.delete(association);
+    for (const association of this.#calls.keys()) if (association.closed) this.#calls.delete(association);
   }
 
   #cancelCalls(now: Instant): void {
@@ -792,7 +834,7 @@ const UNCONFIGURED = 500;
 
 /** How long a peer that is told goodbye is asked to wait: a restart is over in a second, a removal is not. */
 const SHORT_PAUSE: Duration = ms(1000);
-const LONG_PAUSE: Duration = ms(30_000);
+const LONG_PAUSE: Duration = ms(10_000);
 
 /** Certificates are mentioned this many seconds before they expire. */
 const EXPIRY_WARNING = 30 * 86_400;

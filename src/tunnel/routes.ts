@@ -10,6 +10,8 @@ export interface RoutedPeer {
   readonly priority: number;
   readonly allowedIps: readonly Prefix[];
   readonly reachable: boolean;
+  /** It has said that it stops soon: any other that answers is better. */
+  readonly leaving: boolean;
   /** It came back only recently: traffic returns to it then; undefined: at once. */
   readonly heldUntil: Instant | undefined;
 }
@@ -78,7 +80,9 @@ function choose(ranked: readonly RoutedPeer[], before: PeerId | undefined, now: 
   const ready = ranked.find(
     (peer) => peer.reachable && (peer === current || peer.heldUntil === undefined || now >= peer.heldUntil),
   );
-  // Somebody who answers but is held down is better than nobody; and with nobody the packets fail closed at the best.
-  if (current?.reachable !== true) return ready ?? ranked.find((peer) => peer.reachable) ?? current ?? ranked[0];
-  return ready ?? current;
+  // Somebody who answers but is held down or leaving is better than nobody; with nobody the packets fail closed.
+  const stays = current?.reachable === true && !current.leaving;
+  if (stays) return ready ?? current;
+  const any = ranked.find((peer) => peer.reachable && !peer.leaving) ?? ranked.find((peer) => peer.reachable);
+  return ready ?? any ?? current ?? ranked[0];
 }

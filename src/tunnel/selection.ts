@@ -35,20 +35,23 @@ export interface Candidate {
 export function selectAssociation<T extends Candidate>(
   candidates: readonly T[],
   current: T | undefined,
-  ours: Fingerprint,
-  theirs: Fingerprint,
+  ourName: Fingerprint,
+  theirName: Fingerprint,
 ): T | undefined {
   const usable = candidates.filter((c) => c === current || isUsable(c));
   const pool = healthiest(usable.length > 0 ? usable : candidates);
   if (pool.length <= 1) return pool[0];
 
-  const smaller = ours < theirs;
+  const smaller = ourName < theirName;
   const roles = new Set(pool.map((c) => c.role));
   const weDecide = roles.size === 1 ? roles.has('client') : smaller;
   if (!weDecide) {
     const announced = pool.filter((c) => c.peerUse === 'active');
     const latest = newest(announced, (c) => c.peerUseAt);
-    if (latest !== undefined) return latest;
+    // What we have called since then is meant to replace it: the far end sees it as the newer one, too.
+    const ours = pool.filter((c) => c.role === 'client' && latest !== undefined && c.startedAt > latest.establishedAt);
+    const replacement = latest?.role === 'server' ? newest(ours, (c) => c.establishedAt) : undefined;
+    if (latest !== undefined) return replacement ?? latest;
     // Nothing is said about any of them: the far end is plain, or has not spoken yet.
     if (current !== undefined && pool.includes(current) && pool.every((c) => c === current || c.announces)) {
       return current;

@@ -197,6 +197,13 @@ export class Session {
     this.checkAt = now;
   }
 
+  /** Asks at once, with a record that a far end without our keys may answer with a hello. */
+  challenge(now: Instant): void {
+    this.#probe(true, now);
+    this.#liveness = { ...this.#liveness, askedAt: this.#liveness.askedAt ?? now, unanswered: 1, lastProbe: now };
+    this.checkAt = now;
+  }
+
   /** Makes sure that the next check probes: something suggests that the path may have changed. */
   suspect(now: Instant): void {
     this.#liveness = askAtOnce(this.#liveness, now);

@@ -139,6 +139,14 @@ export class Tunnel implements TunnelFace {
     return peers.length > 0;
   }
 
+  probe(name: string, now: Instant): boolean {
+    const peer = this.#table.all.find((candidate) => candidate.name === name);
+    if (peer === undefined || !peer.probe(now)) return false;
+    this.#touched.add(peer);
+    this.#settleTouched(now);
+    return true;
+  }
+
   drain(timeout: Duration, now: Instant): void {
     if (this.#finished || this.#drain !== undefined) return;
     this.#drain = { until: later(now, timeout), noticeAt: now };
@@ -252,6 +260,7 @@ export class Tunnel implements TunnelFace {
       priority: peer.settings.priority,
       allowedIps: peer.settings.allowedIps,
       reachable: peer.reachable,
+      leaving: peer.leaving,
       heldUntil: peer.heldUntil,
     }));
     const routing = computeRoutes(routed, this.#choices, now);

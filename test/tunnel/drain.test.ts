@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ms, seconds } from '../../src/base/brand.ts';
 import { identityOf } from '../support/pair.ts';
 import { losses, peerSettings, plus, World } from '../support/world.ts';
-import { BERLIN, bothWays, linkedSites, PARIS } from './sites.ts';
+import { BERLIN, bothWays, linkedSites, PARIS, QUICK } from './sites.ts';
 
 describe('drain', () => {
   it('ends when nothing is in flight any more, and tells the peer', () => {
@@ -50,7 +50,7 @@ describe('drain', () => {
 
   it('moves a peer with another gateway there without losing a packet', async () => {
     const other = await identityOf('p256', 'other gateway');
-    const world = new World();
+    const world = new World(QUICK);
     const gateway = (name: string, address: string, identity: typeof other) =>
       world.site(name, {
         identity,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ms, seconds } from '../../src/base/brand.ts';
 import { identityOf } from '../support/pair.ts';
 import { losses, peerSettings, plus, type Site, World, type WorldOptions } from '../support/world.ts';
-import { BERLIN, linked, PARIS, type PairOfSites } from './sites.ts';
+import { BERLIN, linked, type PairOfSites, PARIS, QUICK } from './sites.ts';
 
 const PRIMARY = '203.0.113.10';
 const BACKUP = '192.0.2.10';
@@ -10,7 +10,7 @@ const CALLER = '198.51.100.7';
 
 /** Paris calls Berlin, which has two uplinks. */
 function twoUplinks(options: WorldOptions = {}): PairOfSites {
-  const world = new World(options);
+  const world = new World({ ...QUICK, ...options });
   const berlin = world.site('berlin', {
     identity: BERLIN,
     addresses: [PRIMARY, BACKUP],
@@ -127,7 +127,7 @@ describe('an endpoint that fails', () => {
   });
 
   it('is not the one that is used when it is down from the start', () => {
-    const world = new World();
+    const world = new World(QUICK);
     world.quality(PRIMARY, CALLER, { down: true });
     const berlin = world.site('berlin', {
       identity: BERLIN,
@@ -157,7 +157,7 @@ describe('an endpoint that fails', () => {
 
 describe('names and address families', () => {
   function named(names: Record<string, readonly string[]>, berlinAddresses: readonly string[]): PairOfSites {
-    const world = new World();
+    const world = new World(QUICK);
     for (const [name, addresses] of Object.entries(names)) world.names.set(name, addresses);
     const berlin = world.site('berlin', {
       identity: BERLIN,
@@ -248,7 +248,7 @@ describe('names and address families', () => {
 describe('two peers for one prefix', () => {
   it('the better one that answers gets the packets, and gets them back after its hold-down', async () => {
     const [third] = [await identityOf('p256', 'third')];
-    const world = new World();
+    const world = new World(QUICK);
     const gateway = (name: string, address: string, identity: typeof third) =>
       world.site(name, {
         identity,

@@ -1,13 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { identityOf } from '../support/pair.ts';
+import type { Fingerprint } from '../../src/base/brand.ts';
+import type { Identity } from '../../src/crypto/identity.ts';
 import { losses, peerSettings, plus, type Site, World, type WorldOptions } from '../support/world.ts';
-import { BERLIN } from './sites.ts';
+import { BERLIN, QUICK } from './sites.ts';
 
 const SPOKES = 100;
-const IDENTITIES = await Promise.all(Array.from({ length: SPOKES }, (_, i) => identityOf('p256', `spoke ${i}`)));
+/** The engine without cryptography asks for no more than a name. */
+const IDENTITIES = Array.from({ length: SPOKES }, (_, i): Identity => {
+  const fingerprint = (i + 1).toString(16).padStart(64, '0') as Fingerprint;
+  return { ...BERLIN, fingerprint };
+});
 
 function hubAndSpokes(options: WorldOptions = {}): { world: World; hub: Site; spokes: Site[] } {
-  const world = new World(options);
+  const world = new World({ ...QUICK, ...options });
   const hub = world.site('hub', {
     identity: BERLIN,
     addresses: ['203.0.113.10'],

@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { seconds } from '../../src/base/brand.ts';
 import { identityOf } from '../support/pair.ts';
 import { losses } from '../support/world.ts';
-import { BERLIN, bothWays, linked, linkedSites, PARIS, twoSites } from './sites.ts';
+import * as sitesModule from './sites.ts';
+import { BERLIN, bothWays, linked, type PairOfSites, type PairOptions, PARIS, REAL } from './sites.ts';
+
+// With the real engine: this file is about the two working together.
+const twoSites = (options: PairOptions = {}): PairOfSites => sitesModule.twoSites({ ...REAL, ...options });
+const linkedSites = (options: PairOptions = {}): PairOfSites => sitesModule.linkedSites({ ...REAL, ...options });
 
 describe('a link between two sites', () => {
   it('comes up when the caller starts last, three round trips later', () => {

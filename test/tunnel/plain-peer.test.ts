@@ -5,7 +5,7 @@ import type { ConnectionOptions } from '../../src/dtls/options.ts';
 import type { Engines } from '../../src/tunnel/context.ts';
 import { systemEngines } from '../../src/tunnel/engines.ts';
 import { losses } from '../support/world.ts';
-import { bothWays, linked, linkedSites, twoSites } from './sites.ts';
+import { bothWays, linked, linkedSites, REAL, twoSites } from './sites.ts';
 
 /** An engine as foreign stacks are: no application protocol, no connection ids. */
 function plain(options: ConnectionOptions): ConnectionOptions {
@@ -20,7 +20,7 @@ const FOREIGN: Engines = {
 
 describe('a plain DTLS peer', () => {
   it('is up, carries packets, and is never sent a control message', () => {
-    const sites = twoSites({ engines: FOREIGN });
+    const sites = twoSites({ ...REAL, engines: FOREIGN });
     sites.berlin.start();
     sites.paris.start();
     sites.world.until(() => linked(sites));
@@ -33,7 +33,7 @@ describe('a plain DTLS peer', () => {
   });
 
   it('is rekeyed without loss', () => {
-    const sites = linkedSites({ engines: FOREIGN, parisPeer: { rekeyAfter: seconds(20) } });
+    const sites = linkedSites({ ...REAL, engines: FOREIGN, parisPeer: { rekeyAfter: seconds(20) } });
     const { toBerlin, toParis } = bothWays(sites, 10, 100_000);
     sites.world.run(180_000);
     expect(losses(toBerlin, sites.berlin)).toEqual({ lost: 0, duplicated: 0 });
@@ -44,13 +44,13 @@ describe('a plain DTLS peer', () => {
   });
 
   it('stays up while idle, since it cannot be asked', () => {
-    const sites = linkedSites({ engines: FOREIGN });
+    const sites = linkedSites({ ...REAL, engines: FOREIGN });
     sites.world.run(600_000);
     expect(linked(sites)).toBe(true);
   });
 
   it('that was restarted is called again when what we send is not answered', () => {
-    const sites = linkedSites({ engines: FOREIGN });
+    const sites = linkedSites({ ...REAL, engines: FOREIGN });
     bothWays(sites, 20, 120_000);
     sites.world.run(2000);
     sites.berlin.kill();

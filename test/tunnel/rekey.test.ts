@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seconds } from '../../src/base/brand.ts';
 import { losses } from '../support/world.ts';
-import { bothWays, linkedSites, type PairOfSites } from './sites.ts';
+import { bothWays, linkedSites, type PairOfSites, REAL } from './sites.ts';
 
 /** Traffic both ways for a while; nothing may be lost or come twice. */
 function expectNoLoss(sites: PairOfSites, duration: number, meanwhile: () => void, interval = 3): void {
@@ -18,7 +18,7 @@ const rekeys = (sites: PairOfSites): number =>
 
 describe('rekey', () => {
   it('on command loses nothing, at the client', () => {
-    const sites = linkedSites();
+    const sites = linkedSites(REAL);
     expectNoLoss(sites, 20_000, () => {
       sites.world.after(1000, () => sites.paris.do((t, now) => t.rekey('berlin', now)));
     });
@@ -28,7 +28,7 @@ describe('rekey', () => {
   });
 
   it('on command loses nothing, at the server, which asks the client', () => {
-    const sites = linkedSites();
+    const sites = linkedSites(REAL);
     expectNoLoss(sites, 20_000, () => {
       sites.world.after(1000, () => sites.berlin.do((t, now) => t.rekey(undefined, now)));
     });
@@ -36,7 +36,7 @@ describe('rekey', () => {
   });
 
   it('on command at both ends at once is one rekey', () => {
-    const sites = linkedSites();
+    const sites = linkedSites(REAL);
     expectNoLoss(sites, 20_000, () => {
       sites.world.after(1000, () => {
         sites.berlin.do((t, now) => t.rekey('paris', now));
@@ -95,7 +95,12 @@ describe('rekey', () => {
   });
 
   it.each([1, 2, 3, 4, 5, 6])('on a path that duplicates, reorders and delays loses nothing (seed %i)', (seed) => {
-    const sites = linkedSites({ seed, berlinCalls: seed % 2 === 0, quality: { delay: 5, jitter: 40, duplicate: 0.2 } });
+    const sites = linkedSites({
+      ...REAL,
+      seed,
+      berlinCalls: seed % 2 === 0,
+      quality: { delay: 5, jitter: 40, duplicate: 0.2 },
+    });
     expectNoLoss(
       sites,
       100_000,
@@ -130,7 +135,7 @@ describe('rekey', () => {
   });
 
   it('never uses a record number twice under one key', () => {
-    const sites = linkedSites({ quality: { delay: 5, loss: 0.2, jitter: 20 } });
+    const sites = linkedSites({ ...REAL, quality: { delay: 5, loss: 0.2, jitter: 20 } });
     const seen = new Map<string, string>();
     let twice = 0;
     sites.world.filter = (from, _to, datagram) => {

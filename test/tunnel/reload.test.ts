@@ -43,7 +43,7 @@ describe('reload', () => {
     const id = sites.berlin.peer('paris').id;
     sites.berlin.reload([{ ...only(sites.berlin), fingerprints: [THIRD.fingerprint] }]);
     expect(sites.berlin.plane.installed).toBe(0);
-    sites.world.run(20_000);
+    sites.world.run(40_000);
     expect(sites.berlin.peer('paris')).toMatchObject({ up: false, id });
     expect(sites.berlin.eventsOf('handshake-failed').some((e) => e.reason.code === 'unknown_fingerprint')).toBe(true);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Instant } from '../../src/base/brand.ts';
 import { losses } from '../support/world.ts';
-import { bothWays, linked, linkedSites, type PairOfSites } from './sites.ts';
+import { bothWays, linked, linkedSites, type PairOfSites, REAL } from './sites.ts';
 
 /** Round trip of the usual wire. */
 const RTT = 20;
@@ -36,7 +36,7 @@ describe('kill -9 of one end', () => {
   });
 
   it('the far end behind a NAT is called back at the address its records come from', () => {
-    const sites = linkedSites({ nat: '192.0.2.99' });
+    const sites = linkedSites({ ...REAL, nat: '192.0.2.99' });
     const took = recovery(sites, 'berlin');
     expect(Math.max(took.berlin, took.paris)).toBeLessThanOrEqual(300 + 2 * RTT);
     const [first] = sites.berlin.eventsOf('handshake-started').slice(-2);

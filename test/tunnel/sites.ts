@@ -1,6 +1,9 @@
 import type { Identity } from '../../src/crypto/identity.ts';
 import type { InterfaceSettings, PeerSettings } from '../../src/config/settings.ts';
+import { systemEngines } from '../../src/tunnel/engines.ts';
+import { REAL_CIPHER } from '../support/memory-plane.ts';
 import { identityOf } from '../support/pair.ts';
+import { QUICK_CIPHER, QUICK_ENGINES } from '../support/quick-engine.ts';
 import { peerSettings, type Site, World, type WorldOptions } from '../support/world.ts';
 
 const [ONE, OTHER] = [await identityOf('p256', 'one'), await identityOf('p256', 'other')];
@@ -8,6 +11,12 @@ const [ONE, OTHER] = [await identityOf('p256', 'one'), await identityOf('p256', 
 /** Identities of the two sites; Berlin's fingerprint is the smaller one. */
 export const [BERLIN, PARIS]: readonly [Identity, Identity] =
   ONE.fingerprint < OTHER.fingerprint ? [ONE, OTHER] : [OTHER, ONE];
+
+/** The real engine and real record protection, for tests in which they matter; the others run without cryptography. */
+export const REAL = { engines: systemEngines, cipher: REAL_CIPHER } as const;
+
+/** Neither hidden nor signed: see quick-engine.ts. */
+export const QUICK = { engines: QUICK_ENGINES, cipher: QUICK_CIPHER } as const;
 
 /** How a pair of sites differs from the usual: Paris calls Berlin. */
 export interface PairOptions extends WorldOptions {
@@ -33,7 +42,7 @@ export interface PairOfSites {
 /** Berlin (203.0.113.10, 10.1/16) and Paris (198.51.100.7, 10.2/16), not started. */
 export function twoSites(options: PairOptions = {}): PairOfSites {
   const { berlinCalls = false, parisCalls = true, nat } = options;
-  const world = new World(options);
+  const world = new World({ ...QUICK, ...options });
   const berlin = world.site('berlin', {
     identity: BERLIN,
     addresses: ['203.0.113.10'],
