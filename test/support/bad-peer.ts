@@ -55,6 +55,10 @@ abstract class BadPeer {
   keys: { read: RecordKeys; write: RecordKeys } | undefined;
   master: Uint8Array = new Uint8Array(48);
   nextMessage = 0;
+  /** The id that our protected records carry; empty: none. */
+  sealId: Uint8Array = NO_ID;
+  /** Length of the id in the engine's protected records. */
+  ourIdLength = 0;
   /** Payloads that the engine sent under the keys. */
   readonly data: string[] = [];
   protected share: KeyShare;
@@ -88,7 +92,7 @@ abstract class BadPeer {
     const slot = epoch === 0 ? 0 : 1;
     const sequence = overrides.sequence ?? this.#next[slot]++;
     if (epoch > 0 && this.keys !== undefined) {
-      return sealRecord(this.keys.write, epoch as Epoch, sequence as SequenceNumber, NO_ID, type, fragment);
+      return sealRecord(this.keys.write, epoch as Epoch, sequence as SequenceNumber, this.sealId, type, fragment);
     }
     const version = overrides.version ?? 0xfefd;
     const header = { type, version, epoch: epoch as Epoch, sequence: sequence as SequenceNumber };
@@ -137,7 +141,7 @@ abstract class BadPeer {
   collect(): void {
     this.side.drain((datagram) => {
       this.received.push(datagram.slice());
-      for (const record of recordsIn(datagram, 0)) {
+      for (const record of recordsIn(datagram, this.ourIdLength)) {
         if (record === undefined) throw new Error('the engine sent half a record');
         const opened =
           record.epoch === 0 || this.keys === undefined
