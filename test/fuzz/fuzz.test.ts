@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+// First, see there: this one counts what the others run.
+import './coverage.ts';
 import { corpusOf, fuzzBounded, fuzzGuided } from './fuzzer.ts';
 import { certificates } from './targets/certificates.ts';
 import { config } from './targets/config.ts';

@@ -48,40 +48,32 @@ export function fuzzGuided(target: Target, seconds: number, seed: number): FuzzF
   const coverage = new Coverage(target.covers);
   const pool = [...target.seeds, ...corpusOf(target)];
   let executions = pool.length;
-  try {
-    for (const input of pool) attempt(target, input);
-    coverage.take();
-    while (performance.now() - began < seconds * 1000) {
-      const batch = Array.from({ length: BATCH }, () => mutant(target, pool, random));
-      for (const input of batch) attempt(target, input);
-      executions += batch.length;
-      // The counters are read once a batch, since reading costs more than running; the culprit is found by running again.
-      if (coverage.take() > 0) pool.push(...keepFresh(target, batch, coverage));
-    }
-    return figures(executions, began, coverage.ratio, pool.length);
-  } finally {
-    coverage.close();
+  for (const input of pool) attempt(target, input);
+  coverage.take();
+  while (performance.now() - began < seconds * 1000) {
+    const batch = Array.from({ length: BATCH }, () => mutant(target, pool, random));
+    for (const input of batch) attempt(target, input);
+    executions += batch.length;
+    // The counters are read once a batch, since reading costs more than running; the culprit is found by running again.
+    if (coverage.take() > 0) pool.push(...keepFresh(target, pool, batch));
   }
+  return figures(executions, began, coverage.ratio, pool.length);
 }
 
-/** Those of a batch that, run alone from nothing, reach what none of the pool does; written to the corpus. */
-function keepFresh(target: Target, batch: readonly Uint8Array[], coverage: Coverage): Uint8Array[] {
+/** Those of a batch that reach what nothing in the pool does, run alone; written to the corpus. */
+function keepFresh(target: Target, pool: readonly Uint8Array[], batch: readonly Uint8Array[]): Uint8Array[] {
   const alone = new Coverage(target.covers);
+  alone.take();
+  for (const input of pool) attempt(target, input);
+  alone.take();
   const kept: Uint8Array[] = [];
-  try {
-    for (const input of [...target.seeds, ...corpusOf(target)]) attempt(target, input);
-    alone.take();
-    for (const input of batch) {
-      attempt(target, input);
-      if (alone.take() === 0) continue;
-      kept.push(input);
-      save('corpus', target, input);
-    }
-    coverage.take();
-    return kept;
-  } finally {
-    alone.close();
+  for (const input of batch) {
+    attempt(target, input);
+    if (alone.take() === 0) continue;
+    kept.push(input);
+    save('corpus', target, input);
   }
+  return kept;
 }
 
 function mutant(target: Target, pool: readonly Uint8Array[], random: SeededRandom): Uint8Array {

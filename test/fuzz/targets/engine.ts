@@ -101,9 +101,12 @@ function hostile(kind: number, pair: Pair, script: Script): void {
       if (nth < 40) link.drop({ nth });
       return;
     }
-    case 2:
-      inject(logged(pair, toServer, script));
+    case 2: {
+      // Never the other direction's: networks repeat, they do not reflect.
+      const again = link.log[script.below(link.log.length)];
+      if (again !== undefined) inject(again);
       return;
+    }
     case 3: {
       const forged = logged(pair, toServer, script).slice();
       const at = script.below(forged.length);

@@ -18,6 +18,8 @@ export const reassembly: Target = {
   seeds: [
     Uint8Array.of(50, 0, 0, 10, 1, 0, 100, 2, 0, 0, 50),
     Uint8Array.of(255, 1, 11, 2, 188, 0, 0, 0, 10, 7, 1, 11, 2, 188, 0, 0, 5, 20, 9, 1, 16, 0, 30, 0, 0, 0, 30, 1),
+    claims(9_000),
+    claims(16_000),
     Uint8Array.from({ length: 600 }, (_, at) => (at * 37) & 255),
   ],
   run(input) {
@@ -43,6 +45,12 @@ export const reassembly: Target = {
     holds(subject.octets === 0, 'nothing is left of it');
   },
 };
+
+/** A script of beginnings of large certificates, one after the other: what they claim is more than may be kept. */
+function claims(length: number): Uint8Array {
+  const one = (ahead: number): number[] => [1, CERTIFICATE, 1, length >> 8, length & 255, ahead + 2, 0, 0, 1, 0xaa, 1];
+  return Uint8Array.from([200, ...[0, 1, 2, 3, 4, 5, 6, 7].flatMap(one)]);
+}
 
 function addHonest(subject: Reassembly, offset: number, size: number): void {
   const data = HONEST.subarray(offset, offset + size);
