@@ -1,15 +1,25 @@
 import type { Duration, Instant } from '../base/brand.ts';
 import { DtunnelError } from '../base/errors.ts';
-import { socketPath } from '../control/paths.ts';
+import { socketNames, socketPath } from '../control/paths.ts';
 import type { DownReply, DrainReply } from '../control/protocol.ts';
 import { ControlServer } from '../control/server.ts';
 import type { StatusDocument } from '../control/status.ts';
 import { EventMetrics } from '../metrics/event-metrics.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
-import { endpointKey } from '../net/endpoint.ts';
 import type { Plane, PlaneOptions } from '../plane/plane.ts';
 import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
+import {
+  bugEvent,
+  clockEvent,
+  expiryEvent,
+  hostChangedEvent,
+  hostWarningEvent,
+  planeEvent,
+  readyEvent,
+  reloadEvent,
+  startingEvent,
+} from './announcements.ts';
 import { controlHandlers } from './control-handlers.ts';
 import { Driver, type PlaneNotice } from './driver.ts';
 import { ExpiryNotice } from './expiry.ts';
@@ -130,6 +140,7 @@ export class Daemon {
     this.#host = new Host({
       ip: parts.ip,
       sysctl: parts.sysctl,
+      isAlone: () => !socketNames(parts.runtimeDir).some((other) => other !== this.name),
       onChange: (change, done) => this.#hostChanged(change, done),
       onWarning: (text) => this.#hostWarning(text),
     });
@@ -209,8 +220,7 @@ export class Daemon {
 
   /** Writes down what ends the process without any order. */
   logCrash(error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#tell({ event: 'daemon.failed', level: 'error', msg: 'unexpected failure', fields: { error: text } });
+    this.#tell(bugEvent('daemon.failed', error));
   }
 
   /** Tells peers to fail over and waits until nothing is left or `timeoutMs` have passed. The daemon goes on. */
@@ -236,11 +246,9 @@ export class Daemon {
   async #start(): Promise<void> {
     const { parts, configFile, build } = this.#options;
     const { settings, identity, warnings } = this.#inForce;
-    const fields = { version: build.version, config: configFile };
-    this.#tell({ event: 'daemon.start', level: 'info', msg: 'starting', fields });
+    this.#tell(startingEvent(build.version, configFile));
     for (const warning of warnings) this.#tell({ event: 'config.warning', level: 'warn', msg: warning });
-    for (const remark of this.#host.remarks(settings))
-      this.#tell({ event: 'host.warning', level: 'warn', msg: remark });
+    for (const remark of this.#host.remarks(settings)) this.#tell(hostWarningEvent(remark));
     // Asked first, so that a second start says what is wrong and not that the device is busy.
     await ControlServer.refuseIfServed(socketPath(this.name, parts.runtimeDir));
 
@@ -351,15 +359,8 @@ export class Daemon {
   }
 
   #announce(): void {
-    const { plane } = this.#running();
-    const fields = {
-      device: plane.deviceName,
-      listening: plane.listening.map(endpointKey).join(' '),
-      startMs: Math.round(this.#options.parts.clock() - this.#views.startedAt),
-      aead: plane.features.aead,
-      offloads: plane.features.offloads.join(' '),
-    };
-    this.#tell({ event: 'daemon.ready', level: 'info', msg: 'ready', fields });
+    const { clock } = this.#options.parts;
+    this.#tell(readyEvent(this.#running().plane, clock() - this.#views.startedAt));
     this.#noticeExpiry();
     this.#manager.ready(this.#views.line());
     void this.#hooks.run(this.#inForce.settings.interface.onUp, this.#hookEnvironment());
@@ -416,8 +417,7 @@ export class Daemon {
   #reloadOutcome(outcome: 'applied' | 'reverted' | 'rejected', detail: string): void {
     this.#views.reloaded(outcome !== 'rejected');
     this.#metrics.reload(outcome);
-    const level = outcome === 'rejected' ? 'error' : 'info';
-    this.#tell({ event: `config.${outcome}`, level, msg: `settings ${outcome}`, fields: { detail } });
+    this.#tell(reloadEvent(outcome, detail));
   }
 
   #tunnelEvent(event: TunnelEvent, now: Instant): void {
@@ -455,39 +455,32 @@ export class Daemon {
   }
 
   #planeNotice(notice: PlaneNotice): void {
-    if (notice.kind === 'offload-disabled') {
-      const fields = { offload: notice.offload, reason: notice.error };
-      this.#tell({ event: 'offload.disabled', level: 'warn', msg: 'a kernel offload failed and is off', fields });
-      return;
-    }
-    const fields = { reason: notice.error };
-    this.#tell({ event: 'daemon.failed', level: 'error', msg: 'the data plane failed', fields });
-    void this.stop(1);
+    this.#tell(planeEvent(notice));
+    // Ended as it is: blackholes outlive the device, so that nothing leaves in the clear until the next start.
+    if (notice.kind === 'failed') this.#end(1);
   }
 
   #noticeExpiry(): void {
     const { certificateNotAfter } = this.#inForce;
     const days = this.#expiry.due(certificateNotAfter, this.#options.parts.wallClock() / 1000);
     if (days === undefined) return;
-    const fields = { days, notAfter: new Date(certificateNotAfter * 1000).toISOString() };
-    this.#tell({ event: 'cert.expiring', level: 'warn', msg: 'our certificate expires soon', fields });
+    this.#tell(expiryEvent(days, certificateNotAfter));
   }
 
   #clockJumped(seconds: number): void {
     this.#metrics.clockJumped(seconds > 0 ? 'forward' : 'backward');
-    const fields = { seconds: Math.round(seconds * 10) / 10 };
-    this.#tell({ event: 'clock.jumped', level: 'info', msg: 'the wall clock was set', fields });
+    this.#tell(clockEvent(seconds));
   }
 
   #hostChanged(change: string, done: 'made' | 'undone'): void {
     if (done === 'undone') this.#undone.push(change);
-    this.#tell({ event: 'host.changed', level: 'debug', msg: `${done === 'made' ? '+' : '-'} ${change}` });
+    this.#tell(hostChangedEvent(change, done));
     this.#options.onChange(change, done);
   }
 
   #hostWarning(text: string): void {
     this.#views.warn(text);
-    this.#tell({ event: 'host.warning', level: 'warn', msg: text });
+    this.#tell(hostWarningEvent(text));
   }
 
   #hookEnvironment(): Readonly<Record<string, string>> {
@@ -506,13 +499,7 @@ export class Daemon {
   }
 
   #bug(error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#tell({
-      event: 'control.bug',
-      level: 'error',
-      msg: 'unexpected failure, please report',
-      fields: { error: text },
-    });
+    this.#tell(bugEvent('control.bug', error));
   }
 
   #tell(event: DaemonEvent): void {

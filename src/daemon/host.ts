@@ -9,6 +9,8 @@ import type { Sysctl } from './sysctl.ts';
 export interface HostOptions {
   readonly ip: Ip;
   readonly sysctl: Sysctl;
+  /** Whether no other tunnel of this host could depend on switches that we set. */
+  readonly isAlone: () => boolean;
   /** Told of every change that was made or taken back, in the words of `[+]` and `[-]` lines. */
   readonly onChange: (change: string, done: 'made' | 'undone') => void;
   /** Told of what should be looked at but stops nothing. */
@@ -212,6 +214,7 @@ export class Host {
   }
 
   #switchBack(): void {
+    if (!this.#options.isAlone()) return;
     for (const { name, before } of this.#switched.splice(0).toReversed()) {
       if (this.#options.sysctl.write(name, before)) this.#options.onChange(`sysctl ${name}=${before}`, 'undone');
     }

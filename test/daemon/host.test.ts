@@ -28,7 +28,7 @@ function settings(options: { iface?: string; peers?: readonly string[] } = {}): 
 const FACTS = { device: 'dt-paris', freeTable: 4433 };
 const applied = (s: Settings): readonly string[] => hostPlan(s, FACTS).map(({ apply }) => apply);
 
-function host(over: { ip?: FakeIp; sysctl?: FakeSysctl } = {}) {
+function host(over: { ip?: FakeIp; sysctl?: FakeSysctl; alone?: boolean } = {}) {
   const ip = over.ip ?? new FakeIp();
   const sysctl = over.sysctl ?? new FakeSysctl();
   const changes: string[] = [];
@@ -36,6 +36,7 @@ function host(over: { ip?: FakeIp; sysctl?: FakeSysctl } = {}) {
   const made = new Host({
     ip,
     sysctl,
+    isAlone: () => over.alone ?? true,
     onChange: (change, done) => changes.push(`${done === 'made' ? '+' : '-'} ${change}`),
     onWarning: (text) => warnings.push(text),
   });
@@ -126,6 +127,15 @@ describe('a host', () => {
       '- route 10.1.0.0/16 dev dt-paris',
       '- device dt-paris',
     ]);
+  });
+
+  it('leaves forwarding on while another tunnel may need it', async () => {
+    const sysctl = new FakeSysctl({ 'net.ipv4.ip_forward': '0' });
+    const { host: made } = host({ sysctl, alone: false });
+    const s = settings({ iface: 'Address = 172.31.0.2/30\nForwarding = set' });
+    await made.setUp(s, 'dt-paris', 1420);
+    await made.tearDown();
+    expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
   });
 
   it.each([

@@ -1,0 +1,66 @@
+import { endpointKey } from '../net/endpoint.ts';
+import type { Plane } from '../plane/plane.ts';
+import type { PlaneNotice } from './driver.ts';
+import type { DaemonEvent } from './log.ts';
+
+/** Events of the daemon itself as log lines; those of peers are the recorder's. */
+
+/** It begins. */
+export function startingEvent(version: string, config: string): DaemonEvent {
+  return { event: 'daemon.start', level: 'info', msg: 'starting', fields: { version, config } };
+}
+
+/** It carries packets from here on. */
+export function readyEvent(plane: Plane, startMs: number): DaemonEvent {
+  const fields = {
+    device: plane.deviceName,
+    listening: plane.listening.map(endpointKey).join(' '),
+    startMs: Math.round(startMs),
+    aead: plane.features.aead,
+    offloads: plane.features.offloads.join(' '),
+  };
+  return { event: 'daemon.ready', level: 'info', msg: 'ready', fields };
+}
+
+/** Something about the host that should be looked at. */
+export function hostWarningEvent(text: string): DaemonEvent {
+  return { event: 'host.warning', level: 'warn', msg: text };
+}
+
+/** A change of the host, in the words of `[+]` and `[-]` lines. */
+export function hostChangedEvent(change: string, done: 'made' | 'undone'): DaemonEvent {
+  return { event: 'host.changed', level: 'debug', msg: `${done === 'made' ? '+' : '-'} ${change}` };
+}
+
+/** What became of a reload. */
+export function reloadEvent(outcome: 'applied' | 'reverted' | 'rejected', detail: string): DaemonEvent {
+  const level = outcome === 'rejected' ? 'error' : 'info';
+  return { event: `config.${outcome}`, level, msg: `settings ${outcome}`, fields: { detail } };
+}
+
+/** What the data plane has to say of itself. */
+export function planeEvent(notice: PlaneNotice): DaemonEvent {
+  if (notice.kind === 'failed') {
+    return { event: 'daemon.failed', level: 'error', msg: 'the data plane failed', fields: { reason: notice.error } };
+  }
+  const fields = { offload: notice.offload, reason: notice.error };
+  return { event: 'offload.disabled', level: 'warn', msg: 'a kernel offload failed and is off', fields };
+}
+
+/** The wall clock was stepped, by so many seconds. */
+export function clockEvent(seconds: number): DaemonEvent {
+  const fields = { seconds: Math.round(seconds * 10) / 10 };
+  return { event: 'clock.jumped', level: 'info', msg: 'the wall clock was set', fields };
+}
+
+/** Our certificate runs out. `notAfter`: epoch seconds. */
+export function expiryEvent(days: number, notAfter: number): DaemonEvent {
+  const fields = { days, notAfter: new Date(notAfter * 1000).toISOString() };
+  return { event: 'cert.expiring', level: 'warn', msg: 'our certificate expires soon', fields };
+}
+
+/** A bug: with its stack, which names code and nothing of its data. */
+export function bugEvent(event: 'control.bug' | 'daemon.failed', error: unknown): DaemonEvent {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { event, level: 'error', msg: 'unexpected failure, please report', fields: { error: text } };
+}
