@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicClock } from '../base/clock.ts';
 import { DtunnelError } from '../base/errors.ts';
-import { FOLDER, Link, PORT } from './link.ts';
-import { firstPing, lostOf, type FlowResult, ping, TwoWayFlow, transfer } from './measure.ts';
+import { type BadPath, leaveBadPath, overBadPath } from './bad-path.ts';
+import { Link } from './link.ts';
+import { type FlowResult, firstPing, lostOf, median, ping, TwoWayFlow, transfer } from './measure.ts';
 import { buildRig, type Rig, type Site } from './rig.ts';
-import { startTool, type Tool } from './tools.ts';
 
 /** Who is told how the demo goes, while it goes. */
 export interface Narrator {
@@ -44,21 +44,11 @@ export interface UnderTraffic {
   readonly longestGapMs: number;
 }
 
-/** The same link over a bad internet. */
-export interface BadPath {
-  readonly delayMs: number;
-  readonly loss: number;
-  readonly pingsSent: number;
-  readonly pingsAnswered: number;
-  readonly medianRttMs: number | undefined;
-  readonly intact: boolean;
-}
-
 /** How to run it. */
 export interface DemoOptions {
   readonly narrator: Narrator;
-  /** Called with the rig when all is shown, before it goes. */
-  readonly keep?: (rig: Rig, link: Link) => Promise<void>;
+  /** Called with the link when all is shown, before it goes. */
+  readonly keep?: (link: Link) => Promise<void>;
   /** Ends the demo early: everything made so far is undone. */
   readonly signal: AbortSignal;
 }
@@ -102,7 +92,10 @@ async function story(rig: Rig, began: number, options: DemoOptions): Promise<Dem
   const reload = await underTraffic(rig, narrator, 'reload under traffic both ways', () => addNetwork(link));
   const badPath = await overBadPath(link, narrator);
   const status = await look(link, narrator);
-  await options.keep?.(rig, link);
+  if (options.keep !== undefined) {
+    await leaveBadPath(link);
+    await options.keep(link);
+  }
   const ok = tcp.intact && badPath.intact && rekey.lost === 0 && reload.lost === 0;
   const asRoot = process.getuid?.() === 0;
   return { schema: 'dtunnel.demo/1', ok, asRoot, firstPingSeconds, rttMs, tcp, rekey, reload, badPath, status };
@@ -193,57 +186,6 @@ async function addNetwork(link: Link): Promise<void> {
   }
 }
 
-/**
- * The same link over a bad internet: a relay that delays and loses datagrams by a seed stands in the internet, and a
- * reload makes paris call it instead. The kernel's own impairment (netem) is not everywhere.
- */
-async function overBadPath(link: Link, narrator: Narrator): Promise<BadPath> {
-  const { rig } = link;
-  narrator.begin(`a bad internet: ${BAD.delayMs * 2} ms, ${BAD.loss * 100} % loss each way`);
-  const relay = await badInternet(rig);
-  try {
-    link.configure(rig.paris, { peer: { Endpoint: `${RELAY_ADDRESS}:${RELAY_PORT}` } });
-    await link.dtunnel(rig.paris, ['reload', 'paris']);
-    await untilSlow(rig);
-    const { sent, received, rttMs } = await ping(rig.enclosure, rig.berlin.host, rig.paris.host4, {
-      count: 100,
-      intervalMs: 20,
-      waitMs: 500,
-    });
-    const report = await transfer(rig, rig.paris, { family: 6, amount: { bytes: 500_000 } });
-    const medianRttMs = median(rttMs);
-    const lost = sent - received;
-    narrator.done(
-      `ping ${medianRttMs?.toFixed(0) ?? '?'} ms, ${lost} of ${sent} lost, TCP ${report.intact ? 'intact' : 'DAMAGED'}`,
-    );
-    const { delayMs, loss } = BAD;
-    return { delayMs, loss, pingsSent: sent, pingsAnswered: received, medianRttMs, intact: report.intact };
-  } finally {
-    await relay.close();
-  }
-}
-
-function badInternet(rig: Rig): Promise<Tool> {
-  return startTool(rig.enclosure, rig.internet ?? '', {
-    tool: 'relay',
-    listen: { address: RELAY_ADDRESS, port: RELAY_PORT },
-    target: { address: rig.berlin.public4, port: PORT },
-    seed: 1,
-    toTarget: BAD,
-    toClient: BAD,
-  });
-}
-
-/** Until the tunnel has moved to the slow path. */
-async function untilSlow(rig: Rig): Promise<void> {
-  for (let tries = 0; tries < 50; tries++) {
-    const [rtt = 0] = (await ping(rig.enclosure, rig.berlin.host, rig.paris.host4)).rttMs;
-    if (rtt >= BAD.delayMs * 2) return;
-    await delay(100);
-  }
-  throw new DtunnelError('S022', 'the tunnel did not move to the other endpoint within 5 s');
-}
-
 /** What an operator would look at. */
 async function look(link: Link, narrator: Narrator): Promise<unknown> {
   const { paris } = link.rig;
@@ -266,13 +208,6 @@ async function failure(link: Link, message: string): Promise<DtunnelError> {
   return new DtunnelError('S025', `${message}\n${said.join('\n')}`);
 }
 
-/** Lines that let a person in another terminal look around. */
-export function wayIn(rig: Rig, site: string): string {
-  const user = process.getuid?.() === 0 ? '' : '--user --preserve-credentials ';
-  const net = rig.enclosure.path(`/run/netns/${site}`);
-  return `nsenter --target ${rig.enclosure.pid} ${user}--mount --pid --net=${net} env DTUNNEL_CONFIG_DIR=${FOLDER} bash`;
-}
-
 /** Bits a second, as people write them. */
 export function bits(perSecond: number): string {
   return perSecond >= 1e9 ? `${(perSecond / 1e9).toFixed(1)} Gbit/s` : `${(perSecond / 1e6).toFixed(0)} Mbit/s`;
@@ -282,16 +217,8 @@ function seconds(from: number): string {
   return `${((monotonicClock() - from) / 1000).toFixed(1)} s`;
 }
 
-function median(values: readonly number[]): number | undefined {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
-}
-
 const RATE_SECONDS = 3;
 const FLOW_MARGIN_MS = 500;
-const BAD = { delayMs: 10, loss: 0.01 } as const;
-/** The internet's own address at berlin's side. */
-const RELAY_ADDRESS = '203.0.113.1';
-const RELAY_PORT = 4500;
 /** Those of them that are not zero. */
 const SHOWN_METRICS = [
   'dtunnel_peer_up',

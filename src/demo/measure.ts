@@ -112,6 +112,11 @@ export function lostOf(result: FlowResult): number {
   return result.fromBerlin.lost + result.fromParis.lost;
 }
 
+/** The middle one of `values`; undefined when there are none. */
+export function median(values: readonly number[]): number | undefined {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
 /** Pings `address` from `netns`, never fragmented. Answers that do not come are simply missing from the report. */
 export async function ping(
   enclosure: Enclosure,

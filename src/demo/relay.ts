@@ -1,6 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { monotonicClock } from '../base/clock.ts';
-import { type Impairment, type ImpairmentCounts, ImpairedPath } from './impairment.ts';
+import { ImpairedPath, type Impairment, type ImpairmentCounts } from './impairment.ts';
 
 /** Where a relay stands and what it does. */
 export interface RelayOptions {

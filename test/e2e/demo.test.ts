@@ -30,11 +30,34 @@ function demoProcesses(): readonly string[] {
 }
 
 describe.skipIf(UNABLE !== undefined)('dtunnel demo', () => {
-  it('as root: links two sites, loses nothing, cleans up', async () => {
+  it('as root: links two sites, loses nothing, stays up if asked to, cleans up', async () => {
     const links = spawnSync('ip', ['-o', 'link'], { encoding: 'utf8' }).stdout;
-    const done = await command(process.execPath, [...DEMO, '--json'], { timeoutMs: 60_000, env: ENVIRONMENT });
-    expect(done.stderr).toBe('');
-    const report = JSON.parse(done.stdout);
+    const child = spawn(process.execPath, [...DEMO, '--json', '--keep'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...ENVIRONMENT },
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    await new Promise<void>((resolve) => {
+      child.once('close', () => resolve());
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        stderr += text;
+        if (stderr.includes('tcpdump')) resolve();
+      });
+    });
+    // It stays up, and whoever wants to can go in and look.
+    const into = /sh \S+\/into paris-lan/.exec(stderr)?.[0] ?? 'false';
+    const looked = await command('sh', [
+      '-c',
+      `${into} ping -c 1 -W 1 10.1.0.2 && ${into.replace('-lan', '')} dtunnel status`,
+    ]);
+    expect(looked.stdout).toMatch(/1 received[\s\S]*● berlin {2}up/);
+    child.kill('SIGINT');
+    const status = await new Promise((resolve) => child.once('close', resolve));
+    const report = JSON.parse(stdout);
     expect(report).toMatchObject({
       schema: 'dtunnel.demo/1',
       ok: true,
@@ -44,8 +67,8 @@ describe.skipIf(UNABLE !== undefined)('dtunnel demo', () => {
       reload: { lost: 0, duplicated: 0 },
       badPath: { intact: true },
     });
-    expect(done.status).toBe(0);
-    expect(report.firstPingSeconds).toBeLessThan(10); // The goal of 5 s is for a machine that does nothing else.
+    expect(status).toBe(0);
+    expect(report.firstPingSeconds).toBeLessThan(15); // The goal of 5 s is for a machine that does nothing else.
     expect(report.tcp.bitsPerSecond).toBeGreaterThan(50e6);
     expect(report.badPath.medianRttMs).toBeGreaterThanOrEqual(20);
     expect(spawnSync('ip', ['-o', 'link'], { encoding: 'utf8' }).stdout).toBe(links);

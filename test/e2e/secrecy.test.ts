@@ -7,7 +7,7 @@ import { FOLDER } from '../../src/demo/link.ts';
 import { firstPing, transfer } from '../../src/demo/measure.ts';
 import type { Site } from '../../src/demo/rig.ts';
 import { startTool } from '../../src/demo/tools.ts';
-import { type LinkedRig, prepareLink, sniff, type Sniffed, UNABLE } from './support.ts';
+import { type LinkedRig, prepareLink, type Sniffed, sniff, UNABLE } from './support.ts';
 
 /** Nobody but the two ends ever has this: sent through the tunnel, looked for on the wire. */
 const MARK = 'the-cheese-is-in-the-third-drawer';

@@ -1,7 +1,8 @@
 import { EXIT } from '../../base/errors.ts';
-import { bits, type DemoReport, runDemo, wayIn } from '../../demo/demo.ts';
+import { bits, type DemoReport, runDemo } from '../../demo/demo.ts';
+import type { Link } from '../../demo/link.ts';
 import { silent, TextNarrator } from '../../demo/narrator.ts';
-import type { Rig } from '../../demo/rig.ts';
+import { waysIn } from '../../demo/way-in.ts';
 import { type Io, json } from '../io.ts';
 
 /** `dtunnel demo`. */
@@ -34,7 +35,7 @@ export async function run(args: DemoArgs, io: Io): Promise<number> {
     const report = await runDemo({
       narrator: args.json ? silent : narrator,
       signal: interrupted.signal,
-      ...(args.keep && { keep: (rig: Rig) => linger(rig, io, args.json, interrupted.signal) }),
+      ...(args.keep && { keep: (link: Link) => linger(link, io, args.json, interrupted.signal) }),
     });
     if (args.json) io.out(json(report));
     else io.out(`\n${narrator.strong(summary(report))}\n`);
@@ -76,14 +77,16 @@ function picture(narrator: TextNarrator, unicode: boolean): string {
 }
 
 /** `--keep`: the ways in, and then nothing until an interruption, which ends the demo as an end, not as a failure. */
-async function linger(rig: Rig, io: Io, quiet: boolean, signal: AbortSignal): Promise<void> {
-  const lines = [rig.berlin, rig.paris].flatMap((site) => [
-    `  ${site.gateway.padEnd(11)} ${wayIn(rig, site.gateway)}`,
-    `  ${site.host.padEnd(11)} ${wayIn(rig, site.host)}`,
-  ]);
-  const text = ['', 'Both sites stay up until Ctrl-C. From another terminal, as the same user:', ...lines, ''].join(
-    '\n',
-  );
+async function linger({ rig }: Link, io: Io, quiet: boolean, signal: AbortSignal): Promise<void> {
+  const into = waysIn(rig);
+  const names = [rig.berlin.host, rig.berlin.gateway, rig.internet ?? '', rig.paris.gateway, rig.paris.host];
+  const text = [
+    '',
+    'Both sites stay up until Ctrl-C. From another terminal, as the same user:',
+    ...names.map((name) => `  ${into(name)}`),
+    `and there, say: dtunnel status, dtunnel top, ping ${rig.paris.host4}, tcpdump -ni any`,
+    '',
+  ].join('\n');
   // With --json standard output holds one document only.
   (quiet ? io.err : io.out)(`${text}\n`);
   if (signal.aborted) return;
