@@ -1,23 +1,18 @@
-import { type Duration, earliest, type Instant, later, ms, type PathMtu, type PeerId } from '../base/brand.ts';
+import { type Duration, earliest, type Instant, later, ms, type PeerId } from '../base/brand.ts';
 import type { PeerSettings } from '../config/settings.ts';
 import type { CloseReason, Established } from '../dtls/effects.ts';
 import { type Address, family } from '../net/address.ts';
-import { type HostPort, type Path, sameEndpoint } from '../net/endpoint.ts';
-import { Association, type AssociationOwner } from './association.ts';
-import { type CallInput, decideCalls, keepsStandby, type LegView } from './calling.ts';
+import { sameEndpoint } from '../net/endpoint.ts';
+import type { Association } from './association.ts';
+import { Caller, type CallerHost } from './caller.ts';
 import type { Context } from './context.ts';
 import type { GoodbyeReason } from './control-message.ts';
-import type { HandshakeTrigger, PeerState, TunnelEvent } from './effects.ts';
+import type { HandshakeTrigger, PeerState } from './effects.ts';
 import type { Resolution } from './face.ts';
-import { Leg, type LegOwner } from './leg.ts';
+import type { Leg } from './leg.ts';
 import {
-  CALL_TIMEOUT,
-  CALL_TIMER_MAX,
-  CALL_TIMER_MIN,
-  CALL_TIMER_UNKNOWN,
   CONFIRM_WAIT,
   DEAD_LINGER,
-  DNS_SILENCE_INTERVAL,
   DOUBT_INTERVAL,
   DRAIN_QUIET,
   GRACE_MAX,
@@ -31,11 +26,12 @@ import {
   RETIRE_HARD,
   RETIRE_QUIET,
 } from './limits.ts';
+import { PathMemories, type PathMemory } from './path-memory.ts';
 import { newPathMtu, staticPathMtu } from './path-mtu.ts';
 import { decideRekey, rekeyAt } from './rekey.ts';
 import type { Scheduled } from './schedule.ts';
 import { type Candidate, selectAssociation } from './selection.ts';
-import { PathMemory, Session, type SessionOwner } from './session.ts';
+import { Session, type SessionOwner } from './session.ts';
 
 /**
  * One configured remote. Its associations are of three kinds at any time: the *current* one, which carries our traffic;
@@ -45,10 +41,11 @@ import { PathMemory, Session, type SessionOwner } from './session.ts';
  * Every input ends in `settle`, which looks at what is there, decides what should be, and does what is missing. So the
  * order in which things happen (two ends at once, loss, restart, reload) does not matter to the outcome.
  */
-export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled {
+export class Peer implements CallerHost, SessionOwner, Scheduled {
   heapIndex = -1;
   due: Instant | undefined;
   readonly id: PeerId;
+  readonly memories = new PathMemories();
   settings: PeerSettings;
   state: PeerState;
   since: Instant;
@@ -57,23 +54,13 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   /** Established, oldest first. */
   #sessions: Session[] = [];
   #current: Session | undefined;
-  /** To the configured endpoints, in their order. */
-  #legs: Leg[] = [];
-  /** To addresses that are not configured: a peer we called back, or an endpoint removed while in use. */
-  #strays: Leg[] = [];
-  /** Handshakes of ours. */
-  readonly #calls = new Map<Association, Leg>();
-  readonly #memories = new Map<Address, PathMemory>();
-  #troubleSince: Instant | undefined;
+  readonly #caller: Caller;
   #everUp = false;
   #wasLeaving = false;
   #doubtedAt: Instant;
   #heldUntil: Instant | undefined;
   /** Of sessions that are gone. */
   #lastReceive: Instant | undefined;
-  /** The peer asked not to be called before. */
-  #pausedUntil: Instant | undefined;
-  #callsNextAt: Instant | undefined;
   /** What the sessions' rekey times were computed from. */
   #rekeyAfter: Duration | 'off';
   #stopped = false;
@@ -85,7 +72,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
     this.since = now;
     this.#doubtedAt = later(now, ms(-DOUBT_INTERVAL));
     this.#rekeyAfter = settings.rekeyAfter;
-    this.#legs = settings.endpoints.map((target, index) => new Leg(this, target, index, now));
+    this.#caller = new Caller(context, this, settings.endpoints, now);
     this.state = settings.enabled ? this.#judge() : 'disabled';
   }
 
@@ -102,7 +89,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   }
 
   get legs(): readonly Leg[] {
-    return this.#legs;
+    return this.#caller.legs;
   }
 
   /** Inner packets to the peer have a chance: it answers. */
@@ -121,10 +108,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   /** Where it may be met: its endpoints and what it uses. */
   addresses(): readonly Address[] {
-    return [
-      ...this.#legs.flatMap((leg) => leg.addresses),
-      ...this.#sessions.map((session) => session.association.path.remote.address),
-    ];
+    return [...this.#caller.addresses, ...this.#sessions.map((session) => session.association.path.remote.address)];
   }
 
   /** Until when its prefixes stay with another peer that took them over; undefined: it never failed. */
@@ -139,25 +123,24 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   /** When `settle` has something to do; undefined: never without an input. */
   get deadline(): Instant | undefined {
-    let due = this.#callsNextAt;
+    let due = this.#caller.deadline;
     for (const session of this.#sessions) {
       due = earliest(due, earliest(session.checkAt, session.association.deadline));
       due = earliest(due, this.#retireAt(session));
     }
-    for (const association of this.#calls.keys()) due = earliest(due, association.deadline);
-    for (const leg of [...this.#legs, ...this.#strays]) due = earliest(due, leg.deadline);
     return due;
   }
 
   /** Does what is due and brings what is there in line with what should be. Idempotent. */
   settle(now: Instant): void {
     if (this.#stopped) return;
-    for (const association of [...this.#calls.keys(), ...this.#sessions.map((s) => s.association)]) {
+    this.#caller.tick(now);
+    for (const { association } of [...this.#sessions]) {
       if (association.deadline !== undefined && association.deadline <= now) association.tick(now);
     }
     for (const session of [...this.#sessions]) this.#checkSession(session, now);
     this.#choose(now);
-    this.#callLegs(now);
+    this.#caller.drive(this.#current, this.#everUp, now);
     this.#retireReplaced(now);
     this.#setState(now);
   }
@@ -170,7 +153,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   /** Brings what is there in line with new settings: what still holds stays, what does not ends at once. */
   reconfigure(now: Instant): void {
     const { settings } = this;
-    this.#reconcileLegs(settings.endpoints, now);
+    this.#caller.reconcile(settings.endpoints, now);
     for (const session of [...this.#sessions]) {
       const { fingerprint } = session.association;
       if (!settings.enabled || fingerprint === undefined || !settings.fingerprints.includes(fingerprint)) {
@@ -182,13 +165,13 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       session.checkAt = now;
     }
     this.#rekeyAfter = settings.rekeyAfter;
-    if (!settings.enabled) this.#cancelCalls(now);
+    if (!settings.enabled) this.#caller.cancel(now);
   }
 
   /** Fresh keys beside the current ones, or an attempt at once when there are none. */
   rekey(now: Instant): void {
     if (this.#current !== undefined) this.#current.rekeyWanted = 'manual';
-    else for (const leg of this.#legs) leg.encourage(now);
+    else this.#caller.encourage(now);
     if (this.#current !== undefined) this.#current.checkAt = now;
   }
 
@@ -205,7 +188,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       this.#current.suspect(now);
       return;
     }
-    for (const leg of this.#legs) if (leg.attempts.length === 0) leg.encourage(now);
+    this.#caller.encourage(now);
   }
 
   /** Something unproven suggests that the far end does not know `association` any more. True when it is asked. */
@@ -219,10 +202,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   /** Local addresses or routes changed. */
   networkChanged(now: Instant): void {
-    for (const leg of this.#legs) {
-      leg.lookUp(now);
-      leg.encourage(now);
-    }
+    this.#caller.networkChanged(now);
     for (const session of this.#sessions) {
       const { path, role } = session.association;
       // The kernel chooses the source afresh; the far end notices and follows.
@@ -235,16 +215,12 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   /** One of its endpoints has this name. */
   uses(host: string): boolean {
-    return this.#legs.some((leg) => leg.target.host === host);
+    return this.#caller.uses(host);
   }
 
   /** The answer to a look-up of `host`, which is perhaps one of ours. */
   resolved(host: string, answer: Resolution, now: Instant): void {
-    for (const leg of this.#legs) {
-      if (leg.target.host !== host) continue;
-      if (answer.kind === 'failed') leg.unresolved(answer.reason, now);
-      else if (leg.resolved(answer.addresses, answer.ttl, now)) leg.rekey = 'failover';
-    }
+    this.#caller.resolved(host, answer, now);
   }
 
   /** Tells the peer that we stop within `deadline`. */
@@ -263,28 +239,27 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   /** Ends everything: close_notify on what is established, silence for what is not. */
   stop(why: GoodbyeReason, now: Instant): void {
     this.#stopped = true;
-    this.#cancelCalls(now);
+    this.#caller.cancel(now);
     for (const session of [...this.#sessions]) {
       session.say({ type: 'goodbye', why, pause: why === 'removed' ? LONG_PAUSE : SHORT_PAUSE });
       session.association.close('closed', now);
     }
   }
 
-  // --- AssociationOwner ------------------------------------------------------------------------------------------
+  // --- CallerHost ------------------------------------------------------------------------------------------
 
   established(association: Association, established: Established, now: Instant): void {
     const memory = this.#memory(association.path.remote.address, now);
     const session = new Session(this.#context, this, association, established, memory, now);
     if (this.#expired(session)) {
-      this.lastFailure = { at: now, reason: EXPIRED };
-      this.#fail(association, EXPIRED, undefined);
+      this.#fail(association, EXPIRED, this.#caller.failed(association, now)?.retryIn, now);
       association.close('bad_certificate', now);
       return;
     }
     session.rekeyAt = this.#rekeyAt(session, now);
     const isRekey = this.#sessions.some((s) => s.health !== 'dead' && s.association.role === association.role);
     this.#sessions.push(session);
-    if (association.role === 'client') this.#attachLeg(session, now);
+    if (association.role === 'client') this.#caller.completed(session, now);
     if (!session.speaks) {
       memory.pathMtu = newPathMtu(now, staticPathMtu(family(association.path.remote.address), this.#ceiling(session)));
       session.tellPathMtu();
@@ -302,7 +277,6 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
     });
     this.#warnOfExpiry(session);
     this.lastFailure = undefined;
-    this.#pausedUntil = undefined;
     this.#choose(now);
     // A client says at once what the association is for: that also shows the server that it can send on it.
     if (session !== this.#current && association.role === 'client') session.announce('standby', now);
@@ -321,8 +295,11 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   closed(association: Association, reason: CloseReason, now: Instant): void {
     const session = this.#sessionOf(association);
-    if (session === undefined) this.#attemptClosed(association, reason, now);
-    else this.#sessionClosed(session, reason, now);
+    if (session !== undefined) this.#sessionClosed(session, reason, now);
+    else {
+      const attempt = this.#caller.failed(association, now);
+      if (attempt !== undefined) this.#fail(association, reason, attempt.retryIn, now);
+    }
     this.#context.touch(this);
   }
 
@@ -345,7 +322,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   goodbye(session: Session, _why: GoodbyeReason, pause: Duration, now: Instant): void {
     session.draining = true;
-    this.#pausedUntil = later(now, ms(Math.min(pause, LONG_PAUSE)));
+    this.#caller.pause(later(now, ms(Math.min(pause, LONG_PAUSE))));
     this.#context.touch(this);
   }
 
@@ -361,52 +338,9 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       session.memory = memory;
       session.tellPathMtu();
     }
-    if (session === this.#current) this.report({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam' });
+    if (session === this.#current)
+      this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam' });
     this.#context.touch(this);
-  }
-
-  // --- LegOwner --------------------------------------------------------------------------------------------------
-
-  call(leg: Leg, path: Path, trigger: HandshakeTrigger, now: Instant): Association | undefined {
-    // One handshake along a path at a time: those of two could not be told apart.
-    if (this.#context.registry.along(path).some((association) => !association.installed)) return undefined;
-    const lease = this.#context.slots.take(now);
-    if (lease === undefined) return undefined;
-    const { settings } = this;
-    const known = this.#memories.get(path.remote.address);
-    const association = new Association(
-      this.#context,
-      lease,
-      {
-        role: 'client',
-        path,
-        trigger,
-        peer: this.id,
-        authorize: (peer) =>
-          settings.fingerprints.includes(peer) ? { allowLegacyPeer: settings.allowLegacyPeer } : undefined,
-        expected: settings.fingerprints.join(' or '),
-        handshakeTimeout: CALL_TIMEOUT,
-        initialTimeout: callTimer(known),
-        pathMtu: (known?.pathMtu ?? newPathMtu(now)).mtu as PathMtu,
-      },
-      this,
-      now,
-    );
-    this.#calls.set(association, leg);
-    this.report({ kind: 'handshake-started', peer: this.name, role: 'client', path, trigger });
-    return association;
-  }
-
-  uniform(): number {
-    return this.#context.uniform();
-  }
-
-  resolve(host: string): void {
-    this.#context.resolve(host);
-  }
-
-  report(event: TunnelEvent): void {
-    this.#context.event(event);
   }
 
   // --- What settle does ------------------------------------------------------------------------------------------
@@ -417,7 +351,12 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       const before = session.health;
       session.check(
         {
-          purpose: session === this.#current ? 'current' : this.#isStandby(session) ? 'standby' : 'unused',
+          purpose:
+            session === this.#current
+              ? 'current'
+              : this.#caller.isStandby(session, this.#current)
+                ? 'standby'
+                : 'unused',
           keepalive: this.#keepalive(),
           deadAfter: this.settings.deadAfter,
           ceiling: this.#ceiling(session),
@@ -426,7 +365,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       );
       // The next best is asked at once, so that it is known to answer when it is needed.
       if (session === this.#current && before === 'alive' && session.health !== 'alive') {
-        for (const other of this.#sessions) if (this.#isStandby(other)) other.suspect(now);
+        for (const other of this.#sessions) if (this.#caller.isStandby(other, this.#current)) other.suspect(now);
       }
     }
     this.#renew(session, now);
@@ -465,7 +404,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   /** A server cannot begin a handshake on its association: it asks, and calls by itself when that does not help. */
   #askForRekey(session: Session, trigger: HandshakeTrigger, now: Instant): void {
     session.rekeyAskedAt ??= now;
-    const [leg] = this.#legs;
+    const [leg] = this.#caller.legs;
     const called = leg?.live !== undefined && leg.live.establishedAt >= session.rekeyAskedAt;
     if (
       leg !== undefined &&
@@ -521,65 +460,6 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
     };
   }
 
-  #callLegs(now: Instant): void {
-    const trouble = this.#current === undefined || this.#current.health !== 'alive';
-    this.#troubleSince = trouble ? (this.#troubleSince ?? now) : undefined;
-    this.#callsNextAt = undefined;
-    const legs = [...this.#legs, ...this.#strays];
-    const paused = this.#pausedUntil !== undefined && now < this.#pausedUntil;
-    const idle = !this.settings.enabled || this.#context.draining || paused;
-    const decision = decideCalls(this.#callInput(legs, now));
-    legs.forEach((leg, i) => {
-      if (leg.live?.association.closed) leg.live = undefined;
-      const renewing = leg.rekey !== undefined && !idle;
-      const only = renewing && leg.live?.health === 'alive' && leg.rekey !== 'failover' ? leg.live : undefined;
-      const wanted = idle ? undefined : (leg.rekey ?? decision.triggers[i]);
-      if (wanted !== undefined && trouble) leg.lookUp(now, DNS_SILENCE_INTERVAL);
-      const remote = only?.association.path.remote;
-      leg.drive(wanted, remote === undefined ? undefined : { remote, local: undefined }, now);
-    });
-    for (const association of this.#calls.keys()) if (association.closed) this.#calls.delete(association);
-    this.#strays = this.#strays.filter((leg) => leg.live !== undefined || leg.attempts.length > 0);
-    this.#callsNextAt = earliest(decision.nextAt, paused ? this.#pausedUntil : this.#failbackAt(now));
-  }
-
-  #callInput(legs: readonly Leg[], now: Instant): CallInput {
-    return {
-      now,
-      legs: legs.map((leg) => this.#legView(leg)),
-      current: this.#currentView(),
-      troubleSince: this.#troubleSince,
-      everUp: this.#everUp,
-    };
-  }
-
-  #legView(leg: Leg): LegView {
-    const isCurrent = this.#current !== undefined && leg.live === this.#current;
-    return { index: leg.index, live: leg.live?.health, isCurrent };
-  }
-
-  #currentView(): CallInput['current'] {
-    const current = this.#current;
-    if (current === undefined) return undefined;
-    return {
-      role: current.association.role,
-      health: current.health,
-      speaks: current.speaks,
-      draining: current.draining,
-    };
-  }
-
-  /** When an endpoint that failed may be used again. */
-  #failbackAt(now: Instant): Instant | undefined {
-    let at: Instant | undefined;
-    for (const leg of this.#legs) {
-      if (leg.failedAt === undefined || leg.live === undefined) continue;
-      const end = later(leg.failedAt, this.settings.failback);
-      if (end > now) at = earliest(at, end);
-    }
-    return at;
-  }
-
   #retireReplaced(now: Instant): void {
     for (const session of [...this.#sessions]) {
       if (!this.#isReplaced(session)) {
@@ -611,16 +491,10 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   #isReplaced(session: Session): boolean {
     const current = this.#current;
     if (session === current || current === undefined) return false;
-    if (session.association.role === 'client') return session.leg?.live !== session || !this.#isStandby(session);
+    if (session.association.role === 'client')
+      return session.leg?.live !== session || !this.#caller.isStandby(session, this.#current);
     if (session.peerUse === 'retiring') return true;
     return !session.speaks && session.establishedAt <= current.establishedAt;
-  }
-
-  /** Kept warm beside the current one. */
-  #isStandby(session: Session): boolean {
-    const { leg } = session;
-    if (session === this.#current || leg === undefined || leg.live !== session) return false;
-    return keepsStandby(this.#currentView(), this.#legView(leg));
   }
 
   #setState(now: Instant): void {
@@ -638,7 +512,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       this.#heldUntil = this.#everUp ? later(now, this.settings.failback) : undefined;
       this.#everUp = true;
     }
-    this.report({ kind: 'peer-state', peer: this.name, from, to, reason: this.#stateReason(to) });
+    this.#context.event({ kind: 'peer-state', peer: this.name, from, to, reason: this.#stateReason(to) });
     if (this.reachable !== wasReachable) this.#context.routesChanged(now);
   }
 
@@ -649,8 +523,8 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       if (current.health === 'dead') return 'down';
       return current.health === 'suspect' || current.draining ? 'degraded' : 'up';
     }
-    if (this.#everUp || this.lastFailure !== undefined || this.#legs.length === 0) return 'down';
-    return this.#legs.every((leg) => leg.resolving) ? 'resolving' : 'connecting';
+    if (this.#everUp || this.lastFailure !== undefined || this.#caller.legs.length === 0) return 'down';
+    return this.#caller.legs.every((leg) => leg.resolving) ? 'resolving' : 'connecting';
   }
 
   #stateReason(to: PeerState): string {
@@ -659,7 +533,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
       case 'down':
         if (current !== undefined) return 'silent';
         if (this.lastFailure !== undefined) return this.lastFailure.reason.code;
-        return this.#legs.length === 0 ? 'waiting for the peer to call' : 'no association';
+        return this.#caller.legs.length === 0 ? 'waiting for the peer to call' : 'no association';
       case 'degraded':
         return current?.draining === true ? 'peer is draining' : 'answers are missing';
       case 'up':
@@ -671,16 +545,9 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
 
   // --- Bookkeeping -----------------------------------------------------------------------------------------------
 
-  #attemptClosed(association: Association, reason: CloseReason, now: Instant): void {
-    const leg = this.#calls.get(association);
-    if (leg === undefined) return;
-    this.#calls.delete(association);
+  #fail(association: Association, reason: CloseReason, retryIn: Duration | undefined, now: Instant): void {
     this.lastFailure = { at: now, reason };
-    this.#fail(association, reason, leg.attemptClosed(association, now));
-  }
-
-  #fail(association: Association, reason: CloseReason, retryIn: Duration | undefined): void {
-    this.report({
+    this.#context.event({
       kind: 'handshake-failed',
       peer: this.name,
       role: association.role,
@@ -695,52 +562,11 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   #sessionClosed(session: Session, reason: CloseReason, now: Instant): void {
     this.#lastReceive = this.lastReceive;
     this.#sessions = this.#sessions.filter((s) => s !== session);
-    const { leg } = session;
-    if (leg?.live === session) {
-      leg.live = undefined;
-      leg.rekey = undefined;
-      if (session === this.#current) leg.failedAt = now;
-    }
-    if (reason.by === 'peer') this.report({ kind: 'peer-closed', peer: this.name, reason });
+    this.#caller.lost(session, session === this.#current, now);
+    if (reason.by === 'peer') this.#context.event({ kind: 'peer-closed', peer: this.name, reason });
     if (session !== this.#current) return;
     if (reason.code !== 'closed') this.lastFailure = { at: now, reason };
     this.#choose(now);
-  }
-
-  #attachLeg(session: Session, now: Instant): void {
-    const { association } = session;
-    let leg = this.#calls.get(association);
-    this.#calls.delete(association);
-    if (leg === undefined) {
-      const { address, port } = association.path.remote;
-      leg = new Leg(this, { host: address, port }, undefined, now);
-      this.#strays.push(leg);
-    }
-    if (leg.live !== undefined && leg.live.health !== 'alive') leg.failedAt = now;
-    session.leg = leg;
-    leg.completed(session, now);
-  }
-
-  #reconcileLegs(endpoints: readonly HostPort[], now: Instant): void {
-    const before = this.#legs;
-    this.#legs = endpoints.map((target, index) => {
-      const kept = before.find((leg) => leg.target.host === target.host && leg.target.port === target.port);
-      if (kept === undefined) return new Leg(this, target, index, now);
-      kept.index = index;
-      return kept;
-    });
-    for (const leg of before) {
-      if (this.#legs.includes(leg)) continue;
-      leg.index = undefined;
-      leg.cancel(now);
-      if (leg.live !== undefined) this.#strays.push(leg);
-    }
-    for (const association of this.#calls.keys()) if (association.closed) this.#calls.delete(association);
-  }
-
-  #cancelCalls(now: Instant): void {
-    for (const leg of [...this.#legs, ...this.#strays]) leg.cancel(now);
-    this.#calls.clear();
   }
 
   #limitSessions(now: Instant): void {
@@ -765,7 +591,7 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
           : chosen.leg === undefined && healthy
             ? 'roam'
             : 'failover';
-    this.report({ kind: 'endpoint-changed', peer: this.name, path, reason });
+    this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason });
   }
 
   #sessionOf(association: Association): Session | undefined {
@@ -773,19 +599,11 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   }
 
   #memory(address: Address, now: Instant): PathMemory {
-    let memory = this.#memories.get(address);
-    if (memory === undefined) {
-      memory = new PathMemory(now);
-      this.#memories.set(address, memory);
-      if (this.#memories.size > MEMORIES) {
-        const inUse = new Set(this.#sessions.map((s) => s.memory));
-        for (const [key, old] of this.#memories) {
-          if (this.#memories.size <= MEMORIES) break;
-          if (old !== memory && !inUse.has(old)) this.#memories.delete(key);
-        }
-      }
-    }
-    return memory;
+    return this.memories.at(
+      address,
+      this.#sessions.map((session) => session.memory),
+      now,
+    );
   }
 
   #rekeyAt(session: Session, from: Instant): Instant | undefined {
@@ -816,18 +634,9 @@ export class Peer implements AssociationOwner, SessionOwner, LegOwner, Scheduled
   #warnOfExpiry(session: Session): void {
     const notAfter = session.certificateNotAfter;
     if (notAfter - this.#context.wallClock() > EXPIRY_WARNING) return;
-    this.report({ kind: 'certificate-expiring', peer: this.name, notAfter });
+    this.#context.event({ kind: 'certificate-expiring', peer: this.name, notAfter });
   }
 }
-
-/** The first retransmission timer of a handshake along a path of which this much is known. */
-function callTimer(known: PathMemory | undefined): Duration {
-  if (known?.quality.rtt === undefined) return CALL_TIMER_UNKNOWN;
-  return ms(Math.min(Math.max(2 * known.quality.timeout, CALL_TIMER_MIN), CALL_TIMER_MAX));
-}
-
-/** Addresses whose path is remembered. */
-const MEMORIES = 8;
 
 /** Comes after every configured endpoint. */
 const UNCONFIGURED = 500;

@@ -78,7 +78,8 @@ export function sameRoutes(a: readonly TunnelRoute[], b: readonly TunnelRoute[])
 function choose(ranked: readonly RoutedPeer[], before: PeerId | undefined, now: Instant): RoutedPeer | undefined {
   const current = ranked.find((peer) => peer.id === before);
   const ready = ranked.find(
-    (peer) => peer.reachable && (peer === current || peer.heldUntil === undefined || now >= peer.heldUntil),
+    (peer) =>
+      peer.reachable && !peer.leaving && (peer === current || peer.heldUntil === undefined || now >= peer.heldUntil),
   );
   // Somebody who answers but is held down or leaving is better than nobody; with nobody the packets fail closed.
   const stays = current?.reachable === true && !current.leaving;

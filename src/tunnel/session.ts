@@ -30,19 +30,9 @@ import {
   UNUSED_SILENCE,
 } from './limits.ts';
 import { askAtOnce, decideLiveness, type Health, type LivenessState, newLiveness } from './liveness.ts';
-import { acknowledgePathMtu, decidePathMtu, newPathMtu, type PathMtuState } from './path-mtu.ts';
+import type { PathMemory } from './path-memory.ts';
+import { acknowledgePathMtu, decidePathMtu, type PathMtuState } from './path-mtu.ts';
 import { decideMove, decideRoaming, provesPath, type RoamingState, samePath } from './roaming.ts';
-import { PathQuality } from './rtt.ts';
-
-/** What is known of the way to one address of a peer; outlives the associations that use it. */
-export class PathMemory {
-  readonly quality = new PathQuality();
-  pathMtu: PathMtuState;
-
-  constructor(now: Instant) {
-    this.pathMtu = newPathMtu(now);
-  }
-}
 
 /** What a session is for at a check; from the peer's settings and its choice. */
 export interface CheckInput {

@@ -1,0 +1,276 @@
+import { type Duration, earliest, type Instant, later, ms, type PathMtu, type PeerId } from '../base/brand.ts';
+import type { PeerSettings } from '../config/settings.ts';
+import { type Address } from '../net/address.ts';
+import type { HostPort, Path } from '../net/endpoint.ts';
+import { Association, type AssociationOwner } from './association.ts';
+import { type CallInput, decideCalls, keepsStandby, type LegView } from './calling.ts';
+import type { Context } from './context.ts';
+import type { HandshakeTrigger, TunnelEvent } from './effects.ts';
+import type { Resolution } from './face.ts';
+import { Leg, type LegOwner } from './leg.ts';
+import { CALL_TIMEOUT, CALL_TIMER_MAX, CALL_TIMER_MIN, CALL_TIMER_UNKNOWN, DNS_SILENCE_INTERVAL } from './limits.ts';
+import { newPathMtu } from './path-mtu.ts';
+import type { PathMemories, PathMemory } from './path-memory.ts';
+import type { Session } from './session.ts';
+
+/** Whose calls these are. */
+export interface CallerHost extends AssociationOwner {
+  readonly id: PeerId;
+  readonly name: string;
+  readonly settings: PeerSettings;
+  readonly memories: PathMemories;
+}
+
+/**
+ * All our calling of one peer: a leg to each configured endpoint, legs to addresses that are not configured (a peer we
+ * called back, an endpoint removed while in use), and the handshakes under way. `drive` brings them in line with what
+ * calling.ts decides.
+ */
+export class Caller implements LegOwner {
+  readonly #context: Context;
+  readonly #host: CallerHost;
+  /** To the configured endpoints, in their order. */
+  #legs: readonly Leg[];
+  /** To addresses that are not configured. */
+  #strays: readonly Leg[] = [];
+  readonly #calls = new Map<Association, Leg>();
+  #troubleSince: Instant | undefined;
+  /** The peer asked not to be called before. */
+  #pausedUntil: Instant | undefined;
+  #nextAt: Instant | undefined;
+
+  constructor(context: Context, host: CallerHost, endpoints: readonly HostPort[], now: Instant) {
+    this.#context = context;
+    this.#host = host;
+    this.#legs = endpoints.map((target, index) => new Leg(this, target, index, now));
+  }
+
+  /** To the configured endpoints, in their order. */
+  get legs(): readonly Leg[] {
+    return this.#legs;
+  }
+
+  get name(): string {
+    return this.#host.name;
+  }
+
+  /** What the endpoints' names stand for. */
+  get addresses(): readonly Address[] {
+    return this.#legs.flatMap((leg) => leg.addresses);
+  }
+
+  /** When `tick` or `drive` has something to do. */
+  get deadline(): Instant | undefined {
+    let due = this.#nextAt;
+    for (const association of this.#calls.keys()) due = earliest(due, association.deadline);
+    for (const leg of this.#all) due = earliest(due, leg.deadline);
+    return due;
+  }
+
+  /** Lets the handshakes' timers run. */
+  tick(now: Instant): void {
+    for (const association of this.#calls.keys()) {
+      if (association.deadline !== undefined && association.deadline <= now) association.tick(now);
+    }
+  }
+
+  /** Starts, goes on with and stops calling, given what carries our traffic now. */
+  drive(current: Session | undefined, everUp: boolean, now: Instant): void {
+    const trouble = current === undefined || current.health !== 'alive';
+    this.#troubleSince = trouble ? (this.#troubleSince ?? now) : undefined;
+    const paused = this.#pausedUntil !== undefined && now < this.#pausedUntil;
+    const idle = !this.#host.settings.enabled || this.#context.draining || paused;
+    const legs = this.#all;
+    const decision = decideCalls({
+      now,
+      legs: legs.map((leg) => viewOf(leg, current)),
+      current: viewOfCurrent(current),
+      troubleSince: this.#troubleSince,
+      everUp,
+    });
+    legs.forEach((leg, i) => {
+      const wanted = idle ? undefined : (leg.rekey ?? decision.triggers[i]);
+      if (wanted !== undefined && trouble) leg.lookUp(now, DNS_SILENCE_INTERVAL);
+      leg.drive(wanted, idle ? undefined : renewalPath(leg), now);
+    });
+    for (const association of this.#calls.keys()) if (association.closed) this.#calls.delete(association);
+    this.#strays = this.#strays.filter((leg) => leg.live !== undefined || leg.attempts.length > 0);
+    this.#nextAt = earliest(decision.nextAt, paused ? this.#pausedUntil : this.#failbackAt(now));
+  }
+
+  /** Whether a session that does not carry our traffic is wanted beside the one that does. */
+  isStandby(session: Session, current: Session | undefined): boolean {
+    const { leg } = session;
+    if (session === current || leg === undefined || leg.live !== session) return false;
+    return keepsStandby(viewOfCurrent(current), viewOf(leg, current));
+  }
+
+  /** Gives a session that we called to its leg. */
+  completed(session: Session, now: Instant): void {
+    const { association } = session;
+    let leg = this.#calls.get(association);
+    this.#calls.delete(association);
+    if (leg === undefined) {
+      const { address, port } = association.path.remote;
+      leg = new Leg(this, { host: address, port }, undefined, now);
+      this.#strays = [...this.#strays, leg];
+    }
+    if (leg.live !== undefined && leg.live.health !== 'alive') leg.failedAt = now;
+    session.leg = leg;
+    leg.completed(session, now);
+    this.#pausedUntil = undefined;
+  }
+
+  /** Takes note of a handshake that ended without a session; undefined when it was none of ours. */
+  failed(association: Association, now: Instant): { readonly retryIn: Duration | undefined } | undefined {
+    const leg = this.#calls.get(association);
+    if (leg === undefined) return undefined;
+    this.#calls.delete(association);
+    return { retryIn: leg.attemptClosed(association, now) };
+  }
+
+  /** A session ended. */
+  lost(session: Session, wasCurrent: boolean, now: Instant): void {
+    const { leg } = session;
+    if (leg?.live !== session) return;
+    leg.live = undefined;
+    leg.rekey = undefined;
+    if (wasCurrent) leg.failedAt = now;
+  }
+
+  /** Follows the configured endpoints; what is in use at one that is gone stays until something better is there. */
+  reconcile(endpoints: readonly HostPort[], now: Instant): void {
+    const before = this.#legs;
+    this.#legs = endpoints.map((target, index) => {
+      const kept = before.find((leg) => leg.target.host === target.host && leg.target.port === target.port);
+      if (kept === undefined) return new Leg(this, target, index, now);
+      kept.index = index;
+      return kept;
+    });
+    for (const leg of before) {
+      if (this.#legs.includes(leg)) continue;
+      leg.index = undefined;
+      leg.cancel(now);
+      if (leg.live !== undefined) this.#strays = [...this.#strays, leg];
+    }
+  }
+
+  /** Ends all handshakes. */
+  cancel(now: Instant): void {
+    for (const leg of this.#all) leg.cancel(now);
+    this.#calls.clear();
+  }
+
+  /** The peer asks not to be called for a while. */
+  pause(until: Instant): void {
+    this.#pausedUntil = until;
+  }
+
+  /** Something suggests that calling now may help. */
+  encourage(now: Instant): void {
+    for (const leg of this.#legs) if (leg.attempts.length === 0) leg.encourage(now);
+  }
+
+  /** Local addresses or routes changed: names may stand for something else, and what failed may work. */
+  networkChanged(now: Instant): void {
+    for (const leg of this.#legs) {
+      leg.lookUp(now);
+      leg.encourage(now);
+    }
+  }
+
+  /** One of the endpoints has this name. */
+  uses(host: string): boolean {
+    return this.#legs.some((leg) => leg.target.host === host);
+  }
+
+  /** The answer to a look-up. */
+  resolved(host: string, answer: Resolution, now: Instant): void {
+    for (const leg of this.#legs) {
+      if (leg.target.host !== host) continue;
+      if (answer.kind === 'failed') leg.unresolved(answer.reason, now);
+      else if (leg.resolved(answer.addresses, answer.ttl, now)) leg.rekey = 'failover';
+    }
+  }
+
+  // --- LegOwner --------------------------------------------------------------------------------------------------
+
+  call(leg: Leg, path: Path, trigger: HandshakeTrigger, now: Instant): Association | undefined {
+    // One handshake along a path at a time: those of two could not be told apart.
+    if (this.#context.registry.along(path).some((association) => !association.installed)) return undefined;
+    const lease = this.#context.slots.take(now);
+    if (lease === undefined) return undefined;
+    const { settings, id, memories } = this.#host;
+    const known = memories.get(path.remote.address);
+    const association = new Association(
+      this.#context,
+      lease,
+      {
+        role: 'client',
+        path,
+        trigger,
+        peer: id,
+        authorize: (peer) =>
+          settings.fingerprints.includes(peer) ? { allowLegacyPeer: settings.allowLegacyPeer } : undefined,
+        expected: settings.fingerprints.join(' or '),
+        handshakeTimeout: CALL_TIMEOUT,
+        initialTimeout: callTimer(known),
+        pathMtu: (known?.pathMtu ?? newPathMtu(now)).mtu as PathMtu,
+      },
+      this.#host,
+      now,
+    );
+    this.#calls.set(association, leg);
+    this.report({ kind: 'handshake-started', peer: this.name, role: 'client', path, trigger });
+    return association;
+  }
+
+  uniform(): number {
+    return this.#context.uniform();
+  }
+
+  resolve(host: string): void {
+    this.#context.resolve(host);
+  }
+
+  report(event: TunnelEvent): void {
+    this.#context.event(event);
+  }
+
+  get #all(): readonly Leg[] {
+    return this.#strays.length === 0 ? this.#legs : [...this.#legs, ...this.#strays];
+  }
+
+  /** When an endpoint that failed may be used again. */
+  #failbackAt(now: Instant): Instant | undefined {
+    let at: Instant | undefined;
+    for (const leg of this.#legs) {
+      if (leg.failedAt === undefined || leg.live === undefined) continue;
+      const end = later(leg.failedAt, this.#host.settings.failback);
+      if (end > now) at = earliest(at, end);
+    }
+    return at;
+  }
+}
+
+/** A rekey goes where the association is, unless its name has moved. */
+function renewalPath(leg: Leg): Path | undefined {
+  if (leg.rekey === undefined || leg.rekey === 'failover' || leg.live?.health !== 'alive') return undefined;
+  return { remote: leg.live.association.path.remote, local: undefined };
+}
+
+function viewOf(leg: Leg, current: Session | undefined): LegView {
+  return { index: leg.index, live: leg.live?.health, isCurrent: current !== undefined && leg.live === current };
+}
+
+function viewOfCurrent(current: Session | undefined): CallInput['current'] {
+  if (current === undefined) return undefined;
+  const { association, health, speaks, draining } = current;
+  return { role: association.role, health, speaks, draining };
+}
+
+/** The first retransmission timer of a handshake along a path of which this much is known. */
+function callTimer(known: PathMemory | undefined): Duration {
+  if (known?.quality.rtt === undefined) return CALL_TIMER_UNKNOWN;
+  return ms(Math.min(Math.max(2 * known.quality.timeout, CALL_TIMER_MIN), CALL_TIMER_MAX));
+}
