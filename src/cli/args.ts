@@ -82,6 +82,7 @@ function program(argv: readonly string[], session: Session) {
     .usage('dtunnel: IP between sites over DTLS 1.2, peers known by the fingerprint of their certificate')
     .option('json', { type: 'boolean', default: false, describe: 'answer in JSON' })
     .option('quiet', { alias: 'q', type: 'boolean', default: false, describe: 'print nothing but errors' })
+    .option('verbose', { alias: 'v', type: 'boolean', default: false, describe: 'log more (up, run)' })
     .option('color', { choices: ['auto', 'always', 'never'] as const, default: 'auto', describe: 'use colour' })
     .parserConfiguration({ 'camel-case-expansion': true })
     // yargs can do this by itself, but then a list of files keeps only its last one.
@@ -108,7 +109,7 @@ function lastOfEach(args: Record<string, unknown>): void {
   }
 }
 
-type Program = Argv<{ json: boolean; quiet: boolean; color: string }>;
+type Program = Argv<{ json: boolean; quiet: boolean; verbose: boolean; color: string }>;
 
 /** A time-out in seconds, with `30s` and `500ms` understood as in configurations. */
 function timeoutOption<T>(command: Argv<T>, fallback: string) {
@@ -129,7 +130,7 @@ function timeoutOption<T>(command: Argv<T>, fallback: string) {
 const name = { type: 'string', describe: 'tunnel, or its configuration file' } as const;
 const needed = { ...name, demandOption: true } as const;
 
-function addLifeCycle(base: Program, { io, ended }: Session): void {
+function addLifeCycle(base: Program, { io, interruption, ended }: Session): void {
   base
     .command(
       'up <name>',
@@ -139,9 +140,9 @@ function addLifeCycle(base: Program, { io, ended }: Session): void {
           type: 'boolean',
           describe: 'wait until a peer is up; --no-wait returns when the daemon is ready',
         }),
-      async ({ name, wait, json, quiet, timeout }) => {
+      async ({ name, wait, json, quiet, verbose, timeout }) => {
         const { run } = await import('./commands/up.ts');
-        ended(await run({ name, wait, json, quiet, timeoutMs: timeout }, io));
+        ended(await run({ name, wait, json, quiet, verbose, timeoutMs: timeout }, io, interruption.listen()));
       },
     )
     .command(
@@ -200,9 +201,9 @@ function addLifeCycle(base: Program, { io, ended }: Session): void {
           .positional('file', { ...needed })
           .option('log-file', { type: 'string', describe: 'log there instead of to standard output' })
           .option('report-fd', { type: 'number', hidden: true }),
-      async ({ file, logFile, reportFd }) => {
+      async ({ file, logFile, reportFd, verbose }) => {
         const { run } = await import('./commands/run.ts');
-        ended(await run({ file, logFile, reportFd }, io));
+        ended(await run({ file, logFile, reportFd, verbose }, io));
       },
     )
     .command(

@@ -3,8 +3,8 @@ export class Interruption {
   readonly #controller = new AbortController();
   #status: number | undefined;
   #listening = false;
-  readonly #onInt = (): void => this.#stop(130);
-  readonly #onTerm = (): void => this.#stop(143);
+  readonly #onInt = (): void => this.#stop('SIGINT', 130);
+  readonly #onTerm = (): void => this.#stop('SIGTERM', 143);
 
   /** 130 or 143 once interrupted. */
   get status(): number | undefined {
@@ -27,9 +27,13 @@ export class Interruption {
     process.off('SIGTERM', this.#onTerm);
   }
 
-  #stop(status: number): void {
-    // A second one is for those who do not want to wait.
-    if (this.#status !== undefined) process.exit(status);
+  #stop(signal: NodeJS.Signals, status: number): void {
+    if (this.#status !== undefined) {
+      // A second one is for those who do not want to wait: it ends the process as it would any.
+      this.end();
+      process.kill(process.pid, signal);
+      return;
+    }
     this.#status = status;
     this.#controller.abort();
   }

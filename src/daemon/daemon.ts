@@ -1,5 +1,6 @@
 import type { Duration, Instant } from '../base/brand.ts';
 import { DtunnelError } from '../base/errors.ts';
+import type { LogLevel } from '../control/log-levels.ts';
 import { socketNames, socketPath } from '../control/paths.ts';
 import type { DownReply, DrainReply } from '../control/protocol.ts';
 import { ControlServer } from '../control/server.ts';
@@ -46,6 +47,8 @@ export interface DaemonOptions {
   readonly parts: DaemonParts;
   readonly build: BuildInfo;
   readonly pid: number;
+  /** Instead of the configured level, until the first reload. */
+  readonly level?: LogLevel | undefined;
   readonly log: {
     /** Takes finished lines. */
     readonly write: (line: string) => void;
@@ -118,7 +121,7 @@ export class Daemon {
     this.#metrics = new EventMetrics(face.name, face.metricsDetail);
     this.#log = new Log({
       tunnel: face.name,
-      level: face.logLevel,
+      level: options.level ?? face.logLevel,
       format: options.log.format(face.logFormat),
       colour: options.log.colour,
       write: options.log.write,

@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import type { LogLevel } from '../control/log-levels.ts';
 import { toErrorReply } from '../control/server.ts';
 import type { StartReport } from '../control/start-report.ts';
 import { Daemon } from './daemon.ts';
@@ -17,6 +18,8 @@ export interface RunOptions {
   /** Descriptor to tell the start to (`start-report.ts`). */
   readonly reportFd: number | undefined;
   readonly colour: boolean;
+  /** Log from here on instead of what the file says, until the first reload. */
+  readonly level: LogLevel | undefined;
 }
 
 /** Runs a tunnel until it is told to stop. Yields the exit status; throws DtunnelError when it cannot be started. */
@@ -45,6 +48,7 @@ function start(options: RunOptions, report: (line: StartReport) => void): Promis
   const isJournal = logFile === undefined && (parts.environment['JOURNAL_STREAM'] ?? '') !== '';
   const isTerminal = logFile === undefined && process.stdout.isTTY === true;
   return Daemon.start({
+    level: options.level,
     configFile: options.configFile,
     parts,
     build: options.build,

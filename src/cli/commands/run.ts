@@ -9,6 +9,8 @@ export interface RunArgs {
   readonly logFile: string | undefined;
   /** Set by `up`: where it wants to be told how the start goes. */
   readonly reportFd: number | undefined;
+  /** Log more than the file says. */
+  readonly verbose: boolean;
 }
 
 /** Runs a tunnel in the foreground, as service managers and containers want it. Yields its exit status. */
@@ -24,6 +26,7 @@ export async function run(args: RunArgs, io: Io): Promise<number> {
     build: buildInfo(),
     logFile: args.logFile,
     reportFd: args.reportFd,
+    level: args.verbose ? 'debug' : undefined,
     colour: io.colour.out,
   });
 }

@@ -27,6 +27,8 @@ export interface UpArgs {
   readonly wait: boolean | undefined;
   readonly json: boolean;
   readonly quiet: boolean;
+  /** Log more than the file says. */
+  readonly verbose: boolean;
   readonly timeoutMs: number;
 }
 
@@ -42,7 +44,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
 ]);
 
 /** Starts a tunnel in the background and tells what that changed. Whatever fails is undone before this returns. */
-export async function run(args: UpArgs, io: Io): Promise<number> {
+export async function run(args: UpArgs, io: Io, signal: AbortSignal): Promise<number> {
   const began = Date.now();
   const file = resolve(io.cwd, resolveConfigFile(args.name, io.env));
   const settings = settingsOf(file, args, io);
@@ -50,14 +52,23 @@ export async function run(args: UpArgs, io: Io): Promise<number> {
   const dir = runtimeDir(io.env);
   if (await isServed(socketPath(name, dir))) throw new DtunnelError('S015', `${name} is running already`);
   const changes: string[] = [];
-  await start(file, logPath(name, dir), io, (line) => {
+  const onLine = (line: StartReport): void => {
     if (line.kind !== 'change') return;
     changes.push(line.text);
     if (!args.json && !args.quiet) io.out(`[+] ${line.text}\n`);
-  });
+  };
+  await start([file, ...(args.verbose ? ['-v'] : [])], logPath(name, dir), io, signal, onLine);
+  if (signal.aborted) {
+    io.err('interrupted: everything was undone\n');
+    return EXIT.failure;
+  }
   const client = new ControlClient(name, { dir });
   const wait = args.wait ?? settings.peers.some((peer) => peer.enabled && peer.endpoints.length > 0);
-  const status = wait ? await firstPeerUp(client, began + args.timeoutMs) : (await client.status()).document;
+  const status = wait ? await firstPeerUp(client, began + args.timeoutMs, signal) : (await client.status()).document;
+  if (signal.aborted) {
+    io.err(`interrupted: ${name} goes on in the background (dtunnel down ${name})\n`);
+    return EXIT.failure;
+  }
   return report(status, { args, changes, wait, seconds: (Date.now() - began) / 1000 }, io);
 }
 
@@ -81,26 +92,33 @@ function logPath(name: string, dir: string): string {
 }
 
 /** Starts the daemon and resolves when it is ready; throws its own error, or what it printed when it ended without one. */
-async function start(file: string, log: string, io: Io, onLine: (line: StartReport) => void): Promise<void> {
+async function start(
+  args: readonly string[],
+  log: string,
+  io: Io,
+  signal: AbortSignal,
+  onLine: (line: StartReport) => void,
+): Promise<void> {
   const output = openLog(log);
   const main = fileURLToPath(new URL('../../main.js', import.meta.url));
-  const child = spawn(process.execPath, [main, 'run', file, '--log-file', log, '--report-fd', '3'], {
+  const child = spawn(process.execPath, [main, 'run', ...args, '--log-file', log, '--report-fd', '3'], {
     detached: true,
     cwd: io.cwd,
     env: detachedEnvironment(io.env),
     stdio: ['ignore', output, output, 'pipe'],
   });
   closeSync(output);
+  // The daemon finishes its start and takes it back in order; it ends before this command does.
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const interrupt = (): void => {
     child.kill('SIGTERM');
   };
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
+  signal.addEventListener('abort', interrupt);
   try {
     await ready(child, log, onLine);
+    if (signal.aborted) await ended;
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    signal.removeEventListener('abort', interrupt);
   }
   child.unref();
 }
@@ -181,11 +199,12 @@ function endedEarly(status: number | null, signal: NodeJS.Signals | null, log: s
   return new DtunnelError('S001', `the daemon ended ${how} before it was ready${tail === '' ? '' : `:\n${tail}`}`);
 }
 
-async function firstPeerUp(client: ControlClient, until: number): Promise<StatusDocument> {
+async function firstPeerUp(client: ControlClient, until: number, signal: AbortSignal): Promise<StatusDocument> {
   for (;;) {
     const { document } = await client.status();
     const refused = document.peers.some((peer) => !peer.up && REFUSALS.has(peer.lastFailure?.reason ?? ''));
-    if (document.peers.some((peer) => peer.up) || refused || Date.now() >= until) return document;
+    const isUp = document.peers.some((peer) => peer.up);
+    if (isUp || refused || signal.aborted || Date.now() >= until) return document;
     await pause(LOOK_INTERVAL);
   }
 }
