@@ -3,23 +3,17 @@ import { invariant } from '../base/invariant.ts';
 import { equalBytes } from '../wire/bytes.ts';
 import { ALERTS, type AlertName, alertFor, alertText, parseAlert, writeAlert } from './alert.ts';
 import { type DropCounts, type DropReason, noDrops } from './drops.ts';
+import { EarlyRecords } from './early-records.ts';
 import type { CloseCode, CloseReason, Effect, Role } from './effects.ts';
 import { Epochs, type Exhausted } from './epochs.ts';
 import { resolveMaxDatagram, resolveOptions, resolveTimers, type TimerConfig } from './handshake/config.ts';
+import { Doubts } from './handshake/doubts.ts';
 import { CHANGE_CIPHER_SPEC, packFlight } from './handshake/flight.ts';
 import { Machine, type Outcome } from './handshake/machine.ts';
 import { type Fragment, fragmentsIn, Reassembly, wholeOf } from './handshake/reassembly.ts';
 import { Retransmission } from './handshake/retransmission.ts';
 import type { Completion, FlightItem } from './handshake/step.ts';
-import {
-  ALERT_PATIENCE,
-  MAX_CHALLENGES,
-  MAX_EARLY_OCTETS,
-  MAX_EARLY_RECORDS,
-  MAX_HELD_PAYLOADS,
-  MAX_PLAINTEXT,
-  MAX_RENEGOTIATION_ALERTS,
-} from './limits.ts';
+import { MAX_CHALLENGES, MAX_HELD_PAYLOADS, MAX_PLAINTEXT, MAX_RENEGOTIATION_ALERTS } from './limits.ts';
 import { HANDSHAKE_CODES } from './messages/types.ts';
 import type { ConnectionOptions } from './options.ts';
 import { CONTENT, type RecordView, recordsIn } from './record.ts';
@@ -42,6 +36,8 @@ export class Connection implements SansIo {
   /** The datagram that began it; server only. */
   readonly #hello: Uint8Array | undefined;
   readonly #drops = noDrops();
+  readonly #early = new EarlyRecords();
+  readonly #doubts = new Doubts();
 
   #phase: SansIo['state'] = 'idle';
   #epochs = new Epochs(0 as SequenceNumber);
@@ -58,14 +54,8 @@ export class Connection implements SansIo {
   #repeated = false;
   /** Peer's ChangeCipherSpec has come. */
   #cipherChanged = false;
-  /** Records of epoch 1 that came before its keys (copies). */
-  #early: RecordView[] = [];
   /** Authenticated data that came before the peer's Finished. */
   #held: Uint8Array[] = [];
-  /** A fatal alert in clear, and how many more transmissions it is doubted. */
-  #suspicion: { readonly description: number; left: number } | undefined;
-  /** A message that was refused for its size: says why nothing more came. */
-  #oversized: string | undefined;
   #renegotiationAlerts = 0;
 
   constructor(options: ConnectionOptions, hello?: Uint8Array) {
@@ -170,7 +160,7 @@ export class Connection implements SansIo {
     if (this.#giveUpAt !== undefined && now >= this.#giveUpAt) {
       this.#giveUp();
     } else if (this.#retransmission.takeDue(now)) {
-      if (this.#suspicion !== undefined && this.#suspicion.left-- === 0) this.#giveUp();
+      if (this.#doubts.onTimeout()) this.#giveUp();
       else this.#transmitFlight();
     }
   }
@@ -221,7 +211,7 @@ export class Connection implements SansIo {
 
   #protected(record: RecordView, now: Instant): void {
     if (this.#epochs.handedOver) this.#drop('offloaded');
-    else if (!this.#epochs.ready) this.#keepEarly(record);
+    else if (!this.#epochs.ready) this.#drops.early += this.#early.keep(record);
     else if (!this.#carriesOurId(record)) this.#drop('connection_id');
     else {
       const opened = this.#epochs.open(record);
@@ -255,20 +245,6 @@ export class Connection implements SansIo {
     if (contentType === CONTENT.handshake) this.#handshake(1, fragment, now);
     else if (contentType === CONTENT.alert) this.#authenticAlert(fragment);
     else this.#drop('content_type');
-  }
-
-  /** The newest few: forged ones must not keep the true one out for longer than its next repetition. */
-  #keepEarly(record: RecordView): void {
-    this.#early.push({
-      ...record,
-      connectionId: record.connectionId.slice(),
-      fragment: record.fragment.slice(),
-    });
-    let octets = this.#early.reduce((sum, kept) => sum + kept.fragment.length, 0);
-    while (this.#early.length > MAX_EARLY_RECORDS || octets > MAX_EARLY_OCTETS) {
-      octets -= this.#early.shift()?.fragment.length ?? 0;
-      this.#drop('early');
-    }
   }
 
   // ── handshake ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -313,7 +289,7 @@ export class Connection implements SansIo {
       if (code === HANDSHAKE_CODES.server_hello && sequence <= MAX_CHALLENGES) this.#reassembly.continueAt(sequence);
     }
     const reason = this.#reassembly.add(fragment);
-    if (reason === 'too_large') this.#oversized = `a handshake message of ${fragment.length} octets`;
+    if (reason === 'too_large') this.#doubts.onOversized(fragment.length);
     if (reason !== 'repeated') return reason;
     if (sequence === this.#answered && offset === 0) this.#repeated = true;
     return reason;
@@ -353,8 +329,7 @@ export class Connection implements SansIo {
       this.#fail(outcome.code, outcome);
       return;
     }
-    // The true peer goes on, whatever alerts were forged in its name.
-    this.#suspicion = undefined;
+    this.#doubts.onProgress();
     if (outcome.keys !== undefined) this.#epochs.install(outcome.keys);
     if (outcome.flight !== undefined) {
       this.#flight = outcome.flight;
@@ -366,9 +341,7 @@ export class Connection implements SansIo {
       this.#retransmission.sent(now);
     }
     if (outcome.keys === undefined) return;
-    const early = this.#early;
-    this.#early = [];
-    for (const record of early) {
+    for (const record of this.#early.take()) {
       if (this.#phase === 'handshaking' || this.#phase === 'established') this.#protected(record, now);
     }
   }
@@ -436,10 +409,7 @@ export class Connection implements SansIo {
   #plaintextAlert(fragment: Uint8Array): void {
     this.#drop('plaintext_alert');
     const alert = parseAlert(fragment);
-    if (alert === undefined || this.#phase !== 'handshaking' || this.#suspicion !== undefined) return;
-    if (alert.fatal || alert.description === ALERTS.close_notify) {
-      this.#suspicion = { description: alert.description, left: ALERT_PATIENCE };
-    }
+    if (alert !== undefined && this.#phase === 'handshaking') this.#doubts.onAlert(alert);
   }
 
   #authenticAlert(fragment: Uint8Array): void {
@@ -457,14 +427,14 @@ export class Connection implements SansIo {
 
   /** The handshake's time is over, or its patience: say what is known about the cause. */
   #giveUp(): void {
-    if (this.#suspicion !== undefined) {
-      this.#finishByAlert(this.#suspicion.description);
-    } else if (this.#oversized !== undefined) {
-      this.#fail('too_large', { seen: this.#oversized });
+    const { verdict } = this.#doubts;
+    if (verdict.kind === 'alert') {
+      this.#finishByAlert(verdict.description);
+    } else if (verdict.kind === 'oversized') {
+      this.#fail('too_large', { seen: `a handshake message of ${verdict.octets} octets` });
     } else {
-      const { count } = this.#retransmission;
       this.#fail('timeout', {
-        seen: `no answer after ${count + 1} transmissions`,
+        seen: `no answer after ${this.#retransmission.count + 1} transmissions`,
         expected: this.#machine.expects.join(' or '),
       });
     }
@@ -507,7 +477,7 @@ export class Connection implements SansIo {
     this.#retransmission.stop();
     this.#reassembly.clear();
     this.#epochs.wipe();
-    this.#early = [];
+    this.#early.take();
     this.#held = [];
     this.#flight = [];
     this.#effects.push({ kind: 'closed', reason });

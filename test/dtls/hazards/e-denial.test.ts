@@ -337,7 +337,7 @@ describe('H54 every order in which the datagrams of a flight may come (OpenSSL #
         peer.record(22, peer.finished(), { epoch: 1 }),
       ];
       for (const place of order) peer.deliver(records[place] ?? new Uint8Array(0));
-      expect(peer.side.connection.state, `${order}`).toBe('established');
+      expect(peer.side.connection.state, order.join()).toBe('established');
     }
   });
 });

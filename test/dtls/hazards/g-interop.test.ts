@@ -130,7 +130,10 @@ describe('H63 peers without renegotiation_info and SCSV (wolfSSL as Debian build
     const server = new BadServer();
     server.send(
       server.serverHello({ extensions: [{ type: 'extended_master_secret' }] }),
-      ...[server.certificate(), server.keyExchange(), server.certificateRequest(), server.helloDone()],
+      server.certificate(),
+      server.keyExchange(),
+      server.certificateRequest(),
+      server.helloDone(),
     );
     server.changeCipherSpec();
     server.deliver(server.record(22, server.finished(), { epoch: 1 }));
@@ -192,7 +195,10 @@ describe('H65 the peer wants to resume', () => {
     const server = new BadServer();
     server.send(
       server.serverHello({ sessionId: new Uint8Array(32).fill(1) }),
-      ...[server.certificate(), server.keyExchange(), server.certificateRequest(), server.helloDone()],
+      server.certificate(),
+      server.keyExchange(),
+      server.certificateRequest(),
+      server.helloDone(),
     );
     server.changeCipherSpec();
     server.deliver(server.record(22, server.finished(), { epoch: 1 }));
