@@ -32,6 +32,14 @@ describe.each(ring)('$client calls $server', ({ client, server }) => {
     expect(ours.echoed).toBe(6);
   });
 
+  it('is refused by a server that pins another certificate', async () => {
+    const [, ours] = await meet(server, client, { group: 'x25519', wrongPin: true, timeoutMs: 3000 });
+    expect(ours.echoed).toBe(0);
+  });
+});
+
+// Botan 2.19 as a server does not send its last flight again when it is lost (see matrix-design.ts).
+describe.each(ring.filter(({ server }) => server !== 'botan'))('$client calls $server', ({ client, server }) => {
   // Botan 2.19 as a server does not send its last flight again when it is lost (see matrix-design.ts).
   it.skipIf(server === 'botan')(
     'completes over a path that loses, repeats and reorders, with small datagrams',
@@ -41,11 +49,6 @@ describe.each(ring)('$client calls $server', ({ client, server }) => {
       expect(theirs.echoed).toBeGreaterThanOrEqual(6);
     },
   );
-
-  it('is refused by a server that pins another certificate', async () => {
-    const [, ours] = await meet(server, client, { group: 'x25519', wrongPin: true, timeoutMs: 3000 });
-    expect(ours.echoed).toBe(0);
-  });
 });
 
 describe.runIf(built.includes('mbedtls-new') && built.includes('wolfssl-new'))('connection ids (RFC 9146)', () => {
