@@ -22,6 +22,15 @@ const FIRST_TABLE = 4433;
 
 const FAMILIES = [4, 6] as const;
 
+/** What one run of ip(8) has changed. */
+interface RunOutcome {
+  readonly made: readonly HostChange[];
+  readonly removed: readonly HostChange[];
+  /** The line that was refused, and why. */
+  readonly refused: string | undefined;
+  readonly failure: string | undefined;
+}
+
 /** Switches that let packets of other hosts through (ip-sysctl). */
 const FORWARDING = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' } as const;
 
@@ -140,46 +149,61 @@ export class Host {
 
   async #replace(before: readonly HostChange[], after: readonly HostChange[]): Promise<void> {
     const { remove, add } = hostDiff(before, after);
-    // New routes come before old ones go, so that no packet falls between; keys never clash, since they differ.
-    await this.#make(add);
-    await this.#undo(remove);
+    if (remove.length + add.length === 0) return;
+    // One run of ip(8) per family does both: starting a program is what takes the time of a reload. New routes come
+    // before old ones go, so that no packet falls between; keys never clash, since they differ.
+    await this.#make(add, remove);
     this.#applied = after;
     for (const change of add) if (change.text !== undefined) this.#options.onChange(change.text, 'made');
     for (const change of remove) if (change.text !== undefined) this.#options.onChange(change.text, 'undone');
   }
 
-  /** Makes `changes`, both families at once; on refusal takes back those made and throws. */
-  async #make(changes: readonly HostChange[]): Promise<void> {
-    const outcomes = await Promise.all(
-      FAMILIES.map(async (version) => {
-        const batch = changes.filter((change) => change.family === version);
-        const lines = batch.map((change) => change.apply);
-        const { done, failure } = await this.#options.ip.batch(version, lines);
-        return { made: batch.slice(0, done), refused: batch[done]?.apply, failure };
-      }),
-    );
+  /** Makes `add` and takes `remove` back, both families at once. When a line of `add` is refused, all is as before. */
+  async #make(add: readonly HostChange[], remove: readonly HostChange[] = []): Promise<void> {
+    const outcomes = await Promise.all(FAMILIES.map((version) => this.#run(version, add, remove)));
     const failed = outcomes.find(({ failure }) => failure !== undefined);
     if (failed?.failure === undefined) return;
     await this.#undo(outcomes.flatMap(({ made }) => made).toReversed());
+    await this.#make(outcomes.flatMap(({ removed }) => removed).toReversed());
     throw hostError(failed.refused ?? '', failed.failure);
+  }
+
+  async #run(version: 4 | 6, add: readonly HostChange[], remove: readonly HostChange[]): Promise<RunOutcome> {
+    const adding = add.filter((change) => change.family === version);
+    const removing = remove.filter((change) => change.family === version && change.undo !== undefined);
+    const lines = [...adding.map((change) => change.apply), ...removing.flatMap((change) => change.undo ?? [])];
+    const { done, failure } = await this.#options.ip.batch(version, lines);
+    if (failure !== undefined && done < adding.length) {
+      return { made: adding.slice(0, done), removed: [], refused: adding[done]?.apply, failure };
+    }
+    // What would not go was the last thing that could fail: told, and the rest still goes.
+    if (failure !== undefined) {
+      this.#unwilling(removing[done - adding.length], failure);
+      await this.#undo(removing.slice(done - adding.length + 1));
+    }
+    return { made: adding, removed: removing, refused: undefined, failure: undefined };
   }
 
   /** Takes `changes` back as they come, both families at once; a line that is refused does not keep the others. */
   async #undo(changes: readonly HostChange[]): Promise<void> {
     await Promise.all(
       FAMILIES.map(async (version) => {
-        let lines = changes.filter((change) => change.family === version).flatMap((change) => change.undo ?? []);
-        while (lines.length > 0) {
+        let left = changes.filter((change) => change.family === version && change.undo !== undefined);
+        while (left.length > 0) {
+          const lines = left.flatMap((change) => change.undo ?? []);
           const { done, failure } = await this.#options.ip.batch(version, lines);
           if (failure === undefined) return;
-          // Gone already is what was wanted: somebody, or the kernel, was faster.
-          if (!/No such (process|file|device)|Cannot (find|assign)/.test(failure)) {
-            this.#options.onWarning(`cannot undo (ip ${lines[done]}): ${failure}`);
-          }
-          lines = lines.slice(done + 1);
+          this.#unwilling(left[done], failure);
+          left = left.slice(done + 1);
         }
       }),
     );
+  }
+
+  /** A change that cannot be taken back. Gone already is what was wanted: somebody, or the kernel, was faster. */
+  #unwilling(change: HostChange | undefined, failure: string): void {
+    if (/No such (process|file|device)|Cannot (find|assign)/.test(failure)) return;
+    this.#options.onWarning(`cannot undo (ip ${change?.undo}): ${failure}`);
   }
 
   #bounded(settings: Settings, mtu: number): number {

@@ -185,6 +185,43 @@ describe('a host', () => {
     expect([...ip.present].sort()).toEqual(before);
   });
 
+  it('puts back what it had removed in one family when the other refuses', async () => {
+    const { host: made, ip } = host();
+    await made.setUp(settings(), 'dt-paris', 1420);
+    const before = [...ip.present].sort();
+    ip.refuse = { containing: 'fd77::/64', saying: 'RTNETLINK answers: File exists' };
+    const next = settings({ peers: ['AllowedIPs = 10.7.0.0/16, fd77::/64'] });
+    await expect(made.change(next)).rejects.toMatchObject({
+      code: 'S014',
+      hint: expect.stringContaining('RouteMetric'),
+    });
+    expect([...ip.present].sort()).toEqual(before);
+    ip.refuse = undefined;
+    await made.change(next);
+    expect([...ip.present]).toContain('route fd77::/64 dev dt-paris');
+    expect([...ip.present]).not.toContain('route 10.1.0.0/16 dev dt-paris');
+  });
+
+  it('asks ip(8) once per family for a change, and not at all for none', async () => {
+    const { host: made, ip } = host();
+    await made.setUp(settings(), 'dt-paris', 1420);
+    const runs = ip.runs;
+    await made.change(settings());
+    expect(ip.runs).toBe(runs);
+    await made.change(settings({ peers: ['AllowedIPs = 10.7.0.0/16, fd77::/64'] }));
+    expect(ip.runs).toBe(runs + 2);
+  });
+
+  it('goes on when something old will not go, and says so', async () => {
+    const { host: made, ip, warnings } = host();
+    await made.setUp(settings(), 'dt-paris', 1420);
+    ip.refuse = { containing: 'route del blackhole 10.1.0.0/16', saying: 'RTNETLINK answers: Busy' };
+    await made.change(settings({ peers: ['AllowedIPs = 10.7.0.0/16'] }));
+    expect(warnings).toEqual([expect.stringContaining('Busy')]);
+    expect([...ip.present]).toContain('route 10.7.0.0/16 dev dt-paris');
+    expect([...ip.present]).not.toContain('route 10.1.0.0/16 dev dt-paris');
+  });
+
   it('is silent about what is gone already when it tears down', async () => {
     const { host: made, ip, warnings } = host();
     await made.setUp(settings(), 'dt-paris', 1420);

@@ -9,9 +9,12 @@ export class FakeIp implements Ip {
   readonly present = new Set<string>();
   /** A line that contains this is refused with these words. */
   refuse: { readonly containing: string; readonly saying: string } | undefined;
+  /** Batches that were not empty: programs that a real one would have started. */
+  runs = 0;
   rules = '0:\tfrom all lookup local\n32766:\tfrom all lookup main\n';
 
   async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
+    if (lines.length > 0) this.runs += 1;
     for (const [done, line] of lines.entries()) {
       if (this.refuse !== undefined && line.includes(this.refuse.containing)) {
         return { done, failure: this.refuse.saying };
