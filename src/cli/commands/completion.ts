@@ -16,7 +16,7 @@ export async function run(args: CompletionArgs, io: Io): Promise<number> {
 
 type Commands = CompletionArgs['commands'];
 
-/** Lists configuration names; written so that all three shells can run it. */
+/** Lists configuration names, in the words of bash and zsh. */
 const NAMES = `(cd "\${DTUNNEL_CONFIG_DIR:-/etc/dtunnel}" 2>/dev/null && ls -- *.conf 2>/dev/null | sed 's/\\.conf$//')`;
 
 const SCRIPTS: Readonly<Record<CompletionArgs['shell'], (commands: Commands) => string>> = {
@@ -53,6 +53,6 @@ ${commands
       `complete -c dtunnel -n __fish_use_subcommand -f -a '${name}' -d '${help.replaceAll("'", "\\'")}'`,
   )
   .join('\n')}
-complete -c dtunnel -n 'not __fish_use_subcommand' -a "(sh -c '${NAMES.slice(1, -1).replaceAll("'", "'\\''")}')"
+complete -c dtunnel -n 'not __fish_use_subcommand' -a '(for f in (set -q DTUNNEL_CONFIG_DIR; and echo $DTUNNEL_CONFIG_DIR; or echo /etc/dtunnel)/*.conf; basename $f .conf; end)'
 `,
 };
