@@ -143,8 +143,9 @@ function rest(state: PathMtuState, input: PathMtuInput): PathMtuDecision {
 }
 
 /**
- * The size to try next: Ethernet's first, since most paths have it, and jumbo frames when that arrived; after a failure
- * the middle of the common sizes that are left, then halving what remains; undefined when nothing is worth trying.
+ * The size to try next: Ethernet's first, since most paths have it. Where that arrived, the jumbo sizes in use from the
+ * smallest up, and no further than the first that does not arrive: between them lies nothing worth probing for. Where it
+ * did not, the middle of the common sizes that are left, then halving what remains. Undefined: nothing is worth trying.
  */
 function nextSize(state: PathMtuState, input: PathMtuInput): number | undefined {
   const header = ipAndUdp(input.family);
@@ -154,9 +155,8 @@ function nextSize(state: PathMtuState, input: PathMtuInput): number | undefined 
   if (state.mtu < PATH_MTU_BASE && below > PATH_MTU_BASE) return PATH_MTU_BASE;
   const common = [...COMMON_LINK_MTUS.map((link) => link - header), ceiling].filter((s) => s > state.mtu && s < below);
   const ethernet = LINK_MTU_ASSUMED - header;
-  if (state.failed === Number.POSITIVE_INFINITY) {
-    return ethernet > state.mtu && ethernet <= ceiling ? ethernet : common.at(-1);
-  }
+  if (state.mtu >= ethernet) return state.failed === Number.POSITIVE_INFINITY ? Math.min(...common) : undefined;
+  if (state.failed === Number.POSITIVE_INFINITY) return Math.min(ethernet, ceiling);
   if (common.length > 0) return common[common.length >> 1];
   return below - state.mtu > PATH_MTU_STEP ? (below + state.mtu) >> 1 : undefined;
 }

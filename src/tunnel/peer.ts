@@ -7,7 +7,7 @@ import type { Association } from './association.ts';
 import { Caller, type CallerHost } from './caller.ts';
 import type { Context } from './context.ts';
 import type { GoodbyeReason } from './control-message.ts';
-import type { HandshakeTrigger, PeerState } from './effects.ts';
+import type { PeerState } from './effects.ts';
 import type { Resolution } from './face.ts';
 import type { Leg } from './leg.ts';
 import {
@@ -15,20 +15,16 @@ import {
   DEAD_LINGER,
   DOUBT_INTERVAL,
   DRAIN_QUIET,
-  GRACE_MAX,
-  GRACE_MIN,
-  GRACE_RTTS,
   KEEPALIVE_AUTO,
   MAX_ASSOCIATIONS_PER_PEER,
   PATH_MTU_MAX,
-  REKEY_REQUEST_INTERVAL,
-  REKEY_REQUEST_PATIENCE,
-  RETIRE_HARD,
-  RETIRE_QUIET,
 } from './limits.ts';
 import { PathMemories, type PathMemory } from './path-memory.ts';
 import { newPathMtu, staticPathMtu } from './path-mtu.ts';
-import { decideRekey, rekeyAt } from './rekey.ts';
+import { judgePeer, type PeerView } from './peer-state.ts';
+import { renew } from './renewal.ts';
+import { rekeyAt } from './rekey.ts';
+import { retireAt } from './retirement.ts';
 import type { Scheduled } from './schedule.ts';
 import { type Candidate, selectAssociation } from './selection.ts';
 import { Session, type SessionOwner } from './session.ts';
@@ -73,7 +69,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.#doubtedAt = later(now, ms(-DOUBT_INTERVAL));
     this.#rekeyAfter = settings.rekeyAfter;
     this.#caller = new Caller(context, this, settings.endpoints, now);
-    this.state = settings.enabled ? this.#judge() : 'disabled';
+    this.state = judgePeer(this.#view()).state;
   }
 
   get name(): string {
@@ -126,7 +122,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     let due = this.#caller.deadline;
     for (const session of this.#sessions) {
       due = earliest(due, earliest(session.checkAt, session.association.deadline));
-      due = earliest(due, this.#retireAt(session));
+      due = earliest(due, retireAt(session, this.#current));
     }
     return due;
   }
@@ -368,54 +364,10 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
         for (const other of this.#sessions) if (this.#caller.isStandby(other, this.#current)) other.suspect(now);
       }
     }
-    this.#renew(session, now);
+    const isCurrent = session === this.#current;
+    renew(this.#context, session, isCurrent, this.#caller.legs[0], now);
     if (session.deadSince !== undefined && now >= later(session.deadSince, DEAD_LINGER)) {
       session.association.close('timeout', now);
-    }
-  }
-
-  /** Fresh keys when the session's are old or much used. */
-  #renew(session: Session, now: Instant): void {
-    const { protection, role } = session.association;
-    if (protection === undefined || session.association.closed || session.supersededAt !== undefined) return;
-    // A server's other associations are their client's concern.
-    if (session !== this.#current && role === 'server') return;
-    const decision = decideRekey({
-      now,
-      role,
-      aead: protection.aead,
-      readings: session.readings(),
-      scheduledAt: session.rekeyAt,
-      afterBytes: this.#context.settings.interface.rekeyAfterData,
-    });
-    if (decision.kind === 'stop') {
-      session.association.close('aead_limit', now);
-      return;
-    }
-    if (decision.kind === 'rekey') session.rekeyWanted ??= decision.trigger;
-    if (session.rekeyWanted === undefined || this.#context.draining) return;
-    if (role === 'client') {
-      if (session.leg?.live === session) session.leg.rekey ??= session.rekeyWanted;
-      return;
-    }
-    this.#askForRekey(session, session.rekeyWanted, now);
-  }
-
-  /** A server cannot begin a handshake on its association: it asks, and calls by itself when that does not help. */
-  #askForRekey(session: Session, trigger: HandshakeTrigger, now: Instant): void {
-    session.rekeyAskedAt ??= now;
-    const [leg] = this.#caller.legs;
-    const called = leg?.live !== undefined && leg.live.establishedAt >= session.rekeyAskedAt;
-    if (
-      leg !== undefined &&
-      !called &&
-      (!session.speaks || now >= later(session.rekeyAskedAt, REKEY_REQUEST_PATIENCE))
-    ) {
-      leg.rekey ??= trigger;
-    }
-    if (session.rekeyAskedLast === undefined || now >= later(session.rekeyAskedLast, REKEY_REQUEST_INTERVAL)) {
-      session.rekeyAskedLast = now;
-      session.say({ type: 'rekey-request' });
     }
   }
 
@@ -469,22 +421,9 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       }
       session.supersededAt ??= now;
       if (session.use !== 'retiring') session.announce('retiring', now);
-      const at = this.#retireAt(session);
+      const at = retireAt(session, this.#current);
       if (at !== undefined && now >= at) session.association.close('closed', now);
     }
-  }
-
-  /** When a replaced session goes: after a grace period, once the far end has left it, and at the latest after a minute. */
-  #retireAt(session: Session): Instant | undefined {
-    if (session.supersededAt === undefined) return undefined;
-    const rtt = session.memory.quality.rtt?.smoothed ?? 0;
-    const grace = Math.min(Math.max(GRACE_RTTS * rtt, GRACE_MIN), GRACE_MAX);
-    const hard = session.supersededAt + RETIRE_HARD;
-    const successor = this.#current;
-    // The far end may still be sending here as long as nothing has come on the new one.
-    if (successor === undefined || !successor.confirmed) return later(session.supersededAt, RETIRE_HARD);
-    const quiet = Math.max(session.supersededAt + grace, session.lastReceive + RETIRE_QUIET);
-    return later(session.supersededAt, ms(Math.min(quiet, hard) - session.supersededAt));
   }
 
   /** Another does what this one was for. */
@@ -498,7 +437,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   }
 
   #setState(now: Instant): void {
-    const to = this.#judge();
+    const { state: to, reason } = judgePeer(this.#view());
     if (this.leaving !== this.#wasLeaving) {
       this.#wasLeaving = this.leaving;
       this.#context.routesChanged(now);
@@ -512,35 +451,19 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       this.#heldUntil = this.#everUp ? later(now, this.settings.failback) : undefined;
       this.#everUp = true;
     }
-    this.#context.event({ kind: 'peer-state', peer: this.name, from, to, reason: this.#stateReason(to) });
+    this.#context.event({ kind: 'peer-state', peer: this.name, from, to, reason });
     if (this.reachable !== wasReachable) this.#context.routesChanged(now);
   }
 
-  #judge(): PeerState {
-    if (!this.settings.enabled) return 'disabled';
-    const current = this.#current;
-    if (current !== undefined) {
-      if (current.health === 'dead') return 'down';
-      return current.health === 'suspect' || current.draining ? 'degraded' : 'up';
-    }
-    if (this.#everUp || this.lastFailure !== undefined || this.#caller.legs.length === 0) return 'down';
-    return this.#caller.legs.every((leg) => leg.resolving) ? 'resolving' : 'connecting';
-  }
-
-  #stateReason(to: PeerState): string {
-    const current = this.#current;
-    switch (to) {
-      case 'down':
-        if (current !== undefined) return 'silent';
-        if (this.lastFailure !== undefined) return this.lastFailure.reason.code;
-        return this.#caller.legs.length === 0 ? 'waiting for the peer to call' : 'no association';
-      case 'degraded':
-        return current?.draining === true ? 'peer is draining' : 'answers are missing';
-      case 'up':
-        return 'answers';
-      default:
-        return to;
-    }
+  #view(): PeerView {
+    const { current } = this;
+    return {
+      enabled: this.settings.enabled,
+      current: current === undefined ? undefined : { health: current.health, draining: current.draining },
+      everUp: this.#everUp,
+      failure: this.lastFailure?.reason.code,
+      legs: this.legs.map((leg) => ({ resolving: leg.resolving })),
+    };
   }
 
   // --- Bookkeeping -----------------------------------------------------------------------------------------------

@@ -1,0 +1,160 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Instant, ms } from '../../src/base/brand.ts';
+import { backoff } from '../../src/tunnel/leg.ts';
+import { CONNECTION_ID_LENGTH, RETRY_MAX, SLOT_QUARANTINE } from '../../src/tunnel/limits.ts';
+import { PathQuality } from '../../src/tunnel/rtt.ts';
+import { Schedule, type Scheduled } from '../../src/tunnel/schedule.ts';
+import { SlotTable, slotOf } from '../../src/tunnel/slots.ts';
+import { KeyedBuckets, TokenBucket } from '../../src/tunnel/token-bucket.ts';
+import { SeededRandom } from '../support/seeded-random.ts';
+
+const at = (n: number): Instant => n as Instant;
+
+describe('SlotTable', () => {
+  it('gives out the smallest free slot, with its number at the head of an id nobody can guess', () => {
+    const slots = new SlotTable(new SeededRandom(1));
+    const leases = [0, 1, 2].map(() => slots.take(at(0)));
+    expect(leases.map((lease) => lease?.slot)).toEqual([0, 1, 2]);
+    const ids = leases.map((lease) => lease?.connectionId ?? new Uint8Array(0));
+    expect(ids.map(slotOf)).toEqual([0, 1, 2]);
+    expect(ids.every((id) => id.length === CONNECTION_ID_LENGTH)).toBe(true);
+    expect(new Set(ids.map((id) => Buffer.from(id.subarray(3)).toString('hex'))).size).toBe(3);
+  });
+
+  it('lets a used slot rest before it is used again, and knows its id as late until then', () => {
+    const slots = new SlotTable(new SeededRandom(1));
+    const first = slots.take(at(0));
+    if (first === undefined) throw new Error('a slot is free');
+    slots.release(first, true, at(1000));
+    expect(slots.isLate(first.connectionId, at(1001))).toBe(true);
+    expect(slots.take(at(1001))?.slot).toBe(1);
+    expect(slots.take(at(1000 + SLOT_QUARANTINE))?.slot).toBe(0);
+    expect(slots.isLate(first.connectionId, at(1000 + SLOT_QUARANTINE))).toBe(false);
+  });
+
+  it('takes a slot whose id was never on the wire back at once', () => {
+    const slots = new SlotTable(new SeededRandom(1));
+    const first = slots.take(at(0));
+    if (first === undefined) throw new Error('a slot is free');
+    slots.release(first, false, at(1));
+    expect(slots.take(at(1))?.slot).toBe(0);
+  });
+
+  it('has an end', () => {
+    const slots = new SlotTable(new SeededRandom(1), 2);
+    expect([slots.take(at(0)), slots.take(at(0)), slots.take(at(0))].map((l) => l?.slot)).toEqual([0, 1, undefined]);
+  });
+
+  it('never gives one slot to two owners', () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { maxLength: 300 }), (steps) => {
+        const slots = new SlotTable(new SeededRandom(1), 40);
+        const held: NonNullable<ReturnType<SlotTable['take']>>[] = [];
+        steps.forEach((take, i) => {
+          const now = at(i * 3000);
+          if (take) {
+            const lease = slots.take(now);
+            if (lease === undefined) return;
+            expect(held.some((other) => other.slot === lease.slot)).toBe(false);
+            held.push(lease);
+          } else {
+            const lease = held.splice((i * 7) % Math.max(held.length, 1), 1)[0];
+            if (lease !== undefined) slots.release(lease, i % 3 > 0, now);
+          }
+        });
+      }),
+    );
+  });
+});
+
+describe('Schedule', () => {
+  interface Item extends Scheduled {
+    readonly name: number;
+  }
+  const item = (name: number): Item => ({ name, heapIndex: -1, due: undefined });
+
+  it('yields what is due in order of time, whatever was changed before', () => {
+    const change = fc.tuple(fc.nat(19), fc.option(fc.nat(1000), { nil: undefined }));
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 200 }), (changes) => {
+        const items = Array.from({ length: 20 }, (_, i) => item(i));
+        const schedule = new Schedule<Item>();
+        const truth = new Map<number, number>();
+        for (const [name, due] of changes) {
+          const target = items[name];
+          if (target === undefined) continue;
+          schedule.set(target, due === undefined ? undefined : at(due));
+          if (due === undefined) truth.delete(name);
+          else truth.set(name, due);
+          expect(schedule.deadline).toBe(truth.size === 0 ? undefined : Math.min(...truth.values()));
+          expect(schedule.size).toBe(truth.size);
+        }
+        const order: number[] = [];
+        for (let next = schedule.takeDue(at(600)); next !== undefined; next = schedule.takeDue(at(600))) {
+          order.push(truth.get(next.name) ?? -1);
+        }
+        expect(order).toEqual([...truth.values()].filter((due) => due <= 600).sort((a, b) => a - b));
+      }),
+    );
+  });
+});
+
+describe('TokenBucket', () => {
+  it('allows a burst, then its rate', () => {
+    const bucket = new TokenBucket(10, 5);
+    const taken = (from: number, until: number, step: number): number => {
+      let n = 0;
+      for (let t = from; t < until; t += step) if (bucket.take(at(t))) n++;
+      return n;
+    };
+    expect(taken(0, 1, 0.1)).toBe(5);
+    expect(taken(1, 10_001, 1)).toBeGreaterThanOrEqual(99);
+    expect(taken(10_001, 20_001, 1)).toBeLessThanOrEqual(101);
+  });
+
+  it('is bounded in number of keys', () => {
+    const buckets = new KeyedBuckets(1, 1, 100);
+    for (let i = 0; i < 100_000; i++) expect(buckets.take(`source ${i}`, at(i))).toBe(true);
+    expect(buckets.size).toBe(100);
+  });
+
+  it('keeps the sources that are active', () => {
+    const buckets = new KeyedBuckets(0.001, 1, 10);
+    expect(buckets.take('noisy', at(0))).toBe(true);
+    for (let i = 0; i < 1000; i++) {
+      buckets.take(`other ${i}`, at(i));
+      if (i % 5 === 0) expect(buckets.take('noisy', at(i))).toBe(false);
+    }
+  });
+});
+
+describe('PathQuality (RFC 6298)', () => {
+  it('begins with the first measurement and follows later ones slowly', () => {
+    const quality = new PathQuality();
+    expect(quality.rtt).toBeUndefined();
+    quality.answered(ms(100));
+    expect(quality.rtt).toEqual({ smoothed: 100, variation: 50 });
+    expect(quality.timeout).toBe(300);
+    quality.answered(ms(200));
+    expect(quality.rtt).toEqual({ smoothed: 112.5, variation: 62.5 });
+  });
+
+  it('counts the loss of the last hundred probes', () => {
+    const quality = new PathQuality();
+    for (let i = 0; i < 100; i++) quality.lost();
+    expect(quality.loss).toBe(1);
+    for (let i = 0; i < 75; i++) quality.answered(ms(10));
+    expect(quality.loss).toBe(0.25);
+    for (let i = 0; i < 25; i++) quality.answered(ms(10));
+    expect(quality.loss).toBe(0);
+  });
+});
+
+describe('backoff', () => {
+  it('doubles from a quarter of a second to half a minute, half of it at random', () => {
+    expect([1, 2, 3, 4].map((n) => backoff(n, RETRY_MAX, 1))).toEqual([250, 500, 1000, 2000]);
+    expect(backoff(1, RETRY_MAX, 0)).toBe(125);
+    expect(backoff(50, RETRY_MAX, 1)).toBe(RETRY_MAX);
+  });
+});
