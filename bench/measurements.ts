@@ -5,6 +5,7 @@ import { stop } from '../src/demo/enclosure.ts';
 import type { Rig } from '../src/demo/rig.ts';
 import { machineBusySeconds, usageOf } from './machine.ts';
 import type { Started } from './peers/support.ts';
+import { RateSearch } from './rate-search.ts';
 
 /** What is measured, and for how long. */
 export type Test =
@@ -78,10 +79,7 @@ async function tcp(rig: Rig, peer: Started, test: Extract<Test, { kind: 'tcp' }>
   }
 }
 
-/**
- * The best rate that arrives, whatever is lost on the way, and the best at which less than 1 % is lost: an unpaced
- * burst first, then a bisection between what was clean and what was not.
- */
+/** The best rate that arrives, whatever is lost on the way, and the best at which less than 1 % is lost. */
 async function udp(rig: Rig, peer: Started, udpLoad: string, test: Extract<Test, { kind: 'udp' }>): Promise<Figures> {
   const attempt = async (rate: number) => {
     const receiver = await listen(rig, rig.paris.host, [udpLoad, 'recv', '5400']);
@@ -93,34 +91,22 @@ async function udp(rig: Rig, peer: Started, udpLoad: string, test: Extract<Test,
     return {
       offered: Number(sent.packets) / Number(sent.seconds),
       delivered: Number(got.packets) / Number(sent.seconds),
-      bits: (Number(got.bytes) * 8) / Number(sent.seconds),
       micros: ((after.daemons - before.daemons) * 1e6) / Math.max(1, Number(got.packets)),
-      clean: Number(got.packets) > 0.99 * Number(sent.packets),
     };
   };
-  let best = await attempt(0);
-  const saturated = best;
-  let clean = best.clean ? best.delivered : 0;
-  let low = clean > 0 ? clean : 1000;
-  let high = best.offered;
+  const unpaced = await attempt(0);
+  const search = new RateSearch(unpaced);
+  let micros = unpaced.micros;
   for (let i = 0; i < test.tries; i++) {
-    // The generator may not reach what it was asked for: judge by what it did.
-    const result = await attempt(Math.sqrt(low * high));
-    if (result.delivered > best.delivered) best = result;
-    if (result.clean) {
-      clean = Math.max(clean, result.delivered);
-      low = Math.max(low, result.offered);
-      if (low > high * 0.95) high = low * 1.5;
-    } else {
-      high = Math.min(high, Math.max(result.offered, low * 1.02));
-    }
+    const burst = await attempt(search.next);
+    search.record(burst);
+    if (burst === search.best) micros = burst.micros;
   }
   return {
-    kpps: best.delivered / 1e3,
-    cleanKpps: clean / 1e3,
-    saturatedKpps: saturated.delivered / 1e3,
-    gbps: best.bits / 1e9,
-    daemonMicrosPerPacket: best.micros,
+    kpps: search.best.delivered / 1e3,
+    cleanKpps: search.cleanRate / 1e3,
+    unpacedKpps: unpaced.delivered / 1e3,
+    daemonMicrosPerPacket: micros,
   };
 }
 

@@ -22,6 +22,8 @@ export interface Run {
   readonly offloads: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Whether default socket buffers were raised for the run. */
   readonly tuned: boolean;
+  /** Whether what was measured ran at the highest scheduling weight. */
+  readonly priority: boolean;
   readonly outcomes: readonly Outcome[];
 }
 

@@ -13,19 +13,21 @@ import { type OuterPath, setOuterPath } from './outer-path.ts';
 import type { Peer } from './peers/support.ts';
 import { FULL, PEERS, type Plan, QUICK } from './plan.ts';
 import { plots } from './plot.ts';
+import { prioritized } from './priority.ts';
 import { type Outcome, type Run, table } from './report.ts';
 
-const USAGE = `usage: npm run bench -- [--quick] [--rounds N] [--only PEER,…] [--path pass,nic,off] [--json] [--out FILE]
+const USAGE = `usage: npm run bench -- [--quick] [--rounds N] [--only PEER,…] [--path pass,nic,off] [--priority] [--json] [--out FILE]
 
 Measures dtunnel, the bare path and every other tunnel that is installed between two LANs in network namespaces,
 one after the other, round by round. Needs root, iperf3, a C compiler and ethtool.
-Raw results go to bench/results/. WIREGUARD_GO names a wireguard-go beside the distribution's.`;
+--priority keeps other work on the machine out of the figures. Raw results go to bench/results/. WIREGUARD_GO names a wireguard-go beside the distribution's.`;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       quick: { type: 'boolean' },
       json: { type: 'boolean' },
+      priority: { type: 'boolean' },
       help: { type: 'boolean' },
       rounds: { type: 'string' },
       only: { type: 'string' },
@@ -40,17 +42,17 @@ async function main(): Promise<void> {
   requireTools();
   const plan = narrowed(values.quick === true ? QUICK : FULL, values.rounds, values.path);
   const peers = chosen(values.only?.split(','));
-  const run = await runAll(plan, peers);
+  const run = await runAll(plan, peers, values.priority === true);
   const file = values.out ?? join(RESULTS, `${run.machine.date.slice(0, 19).replaceAll(':', '')}.json`);
   mkdirSync(RESULTS, { recursive: true });
   writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
-  if (values.quick !== true) {
+  if (values.out === undefined && peers.length > 1) {
     for (const [name, svg] of Object.entries(plots(run))) writeFileSync(join(RESULTS, name), svg);
   }
   process.stdout.write(values.json === true ? `${JSON.stringify(run)}\n` : `${table(run)}\nraw results: ${file}\n`);
 }
 
-async function runAll(plan: Plan, peers: readonly Peer[]): Promise<Run> {
+async function runAll(plan: Plan, peers: readonly Peer[], priority: boolean): Promise<Run> {
   const folder = mkdtempSync(join(tmpdir(), 'dtunnel-bench-'));
   const buffers = tuneSocketBuffers();
   const outcomes: Outcome[] = [];
@@ -69,7 +71,7 @@ async function runAll(plan: Plan, peers: readonly Peer[]): Promise<Run> {
         // Every other round backwards: what one peer leaves behind (heat, caches, neighbours) falls on another.
         for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
           progress(`round ${round + 1}/${plan.rounds}  ${path}  ${peer.name}`);
-          const found = await runPeer(peer, path, plan.tests(path), udpLoad, (state) => {
+          const found = await runPeer(peer, path, plan.tests(path), { udpLoad, priority }, (state) => {
             offloads[path] = state;
           });
           for (const outcome of found) outcomes.push({ ...outcome, round });
@@ -80,7 +82,17 @@ async function runAll(plan: Plan, peers: readonly Peer[]): Promise<Run> {
     const versions = Object.fromEntries(peers.map((peer) => [peer.name, peer.version() ?? '']));
     const about = Object.fromEntries(peers.map((peer) => [peer.name, peer.about]));
     const absent = PEERS.flatMap((p) => (p.missing() === undefined ? [] : [`${p.name}: ${p.missing()}`]));
-    return { schema: 'dtunnel.bench/1', machine, versions, about, absent, offloads, tuned: buffers.applied, outcomes };
+    return {
+      schema: 'dtunnel.bench/1',
+      machine,
+      versions,
+      about,
+      absent,
+      offloads,
+      tuned: buffers.applied,
+      priority,
+      outcomes,
+    };
   } finally {
     process.removeListener('SIGINT', interrupted).removeListener('SIGTERM', interrupted);
     buffers.restore();
@@ -93,10 +105,11 @@ async function runPeer(
   peer: Peer,
   path: OuterPath,
   tests: readonly Test[],
-  udpLoad: string,
+  means: { readonly udpLoad: string; readonly priority: boolean },
   sawOffloads: (state: Readonly<Record<string, string>>) => void,
 ): Promise<readonly Omit<Outcome, 'round'>[]> {
-  const rig = await buildRig({ internet: 'direct', needsTun: peer.name !== 'bare' });
+  const plain = await buildRig({ internet: 'direct', needsTun: peer.name !== 'bare' });
+  const rig = means.priority ? prioritized(plain) : plain;
   const base = { peer: peer.name, path };
   try {
     sawOffloads(await setOuterPath(rig, path));
@@ -106,7 +119,7 @@ async function runPeer(
     }
     const outcomes: Omit<Outcome, 'round'>[] = [];
     for (const test of tests) {
-      outcomes.push({ ...base, test: test.name, ...(await attempt(() => measure(rig, started, udpLoad, test))) });
+      outcomes.push({ ...base, test: test.name, ...(await attempt(() => measure(rig, started, means.udpLoad, test))) });
     }
     outcomes.push({ ...base, test: 'memory', figures: memory(started) });
     for (const daemon of started.daemons) await stop(daemon, 'SIGKILL');

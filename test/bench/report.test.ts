@@ -13,6 +13,7 @@ function run(outcomes: readonly Outcome[]): Run {
     absent: ['x: not installed'],
     offloads: {},
     tuned: true,
+    priority: false,
     outcomes,
   };
 }
