@@ -39,7 +39,7 @@ import { Recorder } from './recorder.ts';
 import { Reloader } from './reload.ts';
 import { statusPage } from './status-page.ts';
 import { UndoStack } from './undo.ts';
-import { Views } from './views.ts';
+import { metricsDetailOf, Views } from './views.ts';
 
 /** What a daemon is started with. */
 export interface DaemonOptions {
@@ -118,7 +118,7 @@ export class Daemon {
     });
     const onBug = (error: unknown): void => this.#bug(error);
     this.#undo = new UndoStack(onBug);
-    this.#metrics = new EventMetrics(face.name, face.metricsDetail);
+    this.#metrics = new EventMetrics(face.name, metricsDetailOf(configuration.settings));
     this.#log = new Log({
       tunnel: face.name,
       level: options.level ?? face.logLevel,
@@ -412,7 +412,7 @@ export class Daemon {
     this.#log.setLevel(settings.interface.logLevel);
     this.#log.setFormat(this.#options.log.format(settings.interface.logFormat));
     this.#recorder.keepOnly(names);
-    void this.#metrics.setPeers(names, settings.interface.metricsDetail).catch((error: unknown) => this.#bug(error));
+    void this.#metrics.setPeers(names, metricsDetailOf(settings)).catch((error: unknown) => this.#bug(error));
     this.#running().driver.input((tunnel, now) => tunnel.reload(settings, identity, now));
     this.#adjustHost();
   }

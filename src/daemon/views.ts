@@ -1,5 +1,7 @@
 import type { Instant } from '../base/brand.ts';
+import type { Settings } from '../config/settings.ts';
 import type { HealthNote, StatusDocument } from '../control/status.ts';
+import type { MetricsDetail } from '../metrics/event-metrics.ts';
 import type { MetricsInput } from '../metrics/snapshot-metrics.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { Plane } from '../plane/plane.ts';
@@ -108,7 +110,7 @@ export class Views {
     const wall = (at: Instant): number => (wallNow - (now - at)) / 1000;
     return {
       tunnel: settings.interface.name,
-      detail: settings.interface.metricsDetail,
+      detail: metricsDetailOf(settings),
       build: { ...build, node: process.version, dataplane: plane().features.aead },
       config: { hash, lastReloadSuccessful: this.#lastReloadSuccessful, lastSuccess: wall(since) },
       draining: tunnel()?.draining ?? false,
@@ -161,4 +163,12 @@ export class Views {
     if (this.#lastReloadSuccessful) return notes;
     return [...notes, { code: 'reload-failed', text: 'the last reload was rejected: see dtunnel check' }];
   }
+}
+
+/** Beyond this many peers a scrape in full would hold the event loop up for longer than probes can wait. */
+const MAX_DETAILED_PEERS = 1_000;
+
+/** How much is told per peer: as configured, but a thousand peers at most in full. */
+export function metricsDetailOf(settings: Settings): MetricsDetail {
+  return settings.peers.length > MAX_DETAILED_PEERS ? 'summary' : settings.interface.metricsDetail;
 }

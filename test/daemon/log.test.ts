@@ -91,7 +91,9 @@ describe('a log line', () => {
 
   it('cannot be broken or made to drive the terminal by what it shows', () => {
     const record = { level: 30, time: 0, event: 'x', tunnel: 'p', msg: 'a\nb\r\u0007\u0000\u001b[2Jc' };
-    expect(prettyLine(record, { colour: false, time: false })).toBe('INFO  p             x                 a?b????[2Jc');
+    expect(prettyLine(record, { colour: false, time: false })).toBe(
+      'INFO  p             x                 a?b????[2Jc',
+    );
   });
 });
 

@@ -11,12 +11,14 @@ import { findPortHolder } from '../../src/daemon/port-holder.ts';
 import { handleSignals, holdSignals } from '../../src/daemon/signals.ts';
 import { statusPage } from '../../src/daemon/status-page.ts';
 import { UndoStack } from '../../src/daemon/undo.ts';
+import { metricsDetailOf } from '../../src/daemon/views.ts';
 import type { Plane, PlaneEvent } from '../../src/plane/plane.ts';
 import type { TunnelEffect } from '../../src/tunnel/effects.ts';
 import type { Resolution, TunnelFace } from '../../src/tunnel/face.ts';
 import { association, at, peerId } from '../support/snapshots.ts';
 import { examplePeer, exampleStatus } from '../support/status-example.ts';
 import { useTemporaryDirectory } from '../support/temporary-directory.ts';
+import { interfaceSettings, peerSettings } from '../support/world.ts';
 
 /** A tunnel of which only the inputs and the effects matter: what is given is written down, what is queued comes out. */
 function scriptedDriver() {
@@ -324,5 +326,14 @@ describe('the status page', () => {
     expect(page).toContain('&lt;script&gt;');
     expect(page).toContain('a &amp; b');
     expect(page).toContain('ECDHE-ECDSA-AES128-GCM-SHA256');
+  });
+});
+
+describe('the detail of metrics', () => {
+  it('is as configured up to a thousand peers, and a summary beyond', () => {
+    const peer = peerSettings({ name: 'p', fingerprints: [], allowedIps: [] });
+    const settings = (peers: number) => ({ interface: interfaceSettings(), peers: Array(peers).fill(peer) });
+    expect(metricsDetailOf(settings(1000))).toBe('full');
+    expect(metricsDetailOf(settings(1001))).toBe('summary');
   });
 });
