@@ -65,7 +65,9 @@ describe.runIf(built.length > 0)('the engine and other libraries', () => {
     if (ids) expect(engine.received.filter((type) => type === 23)).toEqual([]);
     if (ids) expect(engine.received).toContain(25);
     expect(largest.engine).toBeLessThanOrEqual(one.limit);
-    if (ABILITIES[one.peer].limit) expect(largest.peer).toBeLessThanOrEqual(one.limit);
+    // OpenSSL as a client with an Ed25519 certificate fills its last flight a few octets beyond its limit.
+    const keeps = ABILITIES[one.peer].limit && !(one.peer === 'openssl' && one.certificate === 'Ed25519');
+    if (keeps) expect(largest.peer).toBeLessThanOrEqual(one.limit);
   });
 });
 
