@@ -110,6 +110,12 @@ std::span<const AeadBackend* const> AllAeadBackends() {
   return all;
 }
 
+AeadSuite AeadSuite::Of(const AeadBackend& backend) {
+  AeadSuite suite;
+  suite.backends_.fill(&backend);
+  return suite;
+}
+
 std::optional<AeadSuite> AeadSuite::Choose(AeadPreference preference) {
   AeadSuite suite;
   for (std::size_t i = 0; i < kAeadAlgorithms; ++i) {

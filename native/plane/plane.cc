@@ -33,7 +33,12 @@ Plane::Plane(const PlaneConfig& config, AeadSuite suite) : config_(config), suit
 Result<std::unique_ptr<Plane>> Plane::Open(const PlaneConfig& config, std::function<void()> wake) {
   std::optional<AeadSuite> suite = AeadSuite::Choose(config.crypto);
   if (!suite) return Error{ENOTSUP, "AEAD self-test"};
-  std::unique_ptr<Plane> plane(new Plane(config, *suite));
+  return OpenWith(config, *suite, std::move(wake));
+}
+
+Result<std::unique_ptr<Plane>> Plane::OpenWith(const PlaneConfig& config, const AeadSuite& suite,
+                                               std::function<void()> wake) {
+  std::unique_ptr<Plane> plane(new Plane(config, suite));
   const auto wanted = [&config](Offload offload) { return (config.disabled & BitOf(offload)) == 0; };
   Result<Tun> tun = Tun::Open(TunOptions{config.device_name, config.device_mtu, config.lanes,
                                          wanted(Offload::kTunTso), wanted(Offload::kTunUso)});

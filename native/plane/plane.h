@@ -53,6 +53,9 @@ class Plane {
 
   // `wake` is called from any thread when TakeEvents has something.
   static Result<std::unique_ptr<Plane>> Open(const PlaneConfig& config, std::function<void()> wake);
+  // With ciphers of the caller's choice, for benches.
+  static Result<std::unique_ptr<Plane>> OpenWith(const PlaneConfig& config, const AeadSuite& suite,
+                                                 std::function<void()> wake);
   ~Plane();
   Plane(const Plane&) = delete;
   Plane& operator=(const Plane&) = delete;
