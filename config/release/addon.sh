@@ -20,10 +20,15 @@ rm -rf "$work/native/build"
 cp "$root/package.json" "$work/"
 ln -s "$root/node_modules" "$work/node_modules"
 
+# The headers that came with node, where they did: no download, the same in every build.
+headers=()
+nodedir=$(node -p 'require("path").resolve(process.execPath, "../..")')
+[ ! -f "$nodedir/include/node/node_api.h" ] || headers=("--nodedir=$nodedir")
+
 say "addon for $arch"
 export CC=${prefix}gcc CXX=${prefix}g++ AR=${prefix}ar
 export CFLAGS="-ffile-prefix-map=$work=." CXXFLAGS="-ffile-prefix-map=$work=. -ffile-prefix-map=$root=."
-(cd "$work" && "$root/node_modules/.bin/node-gyp" rebuild --directory native --arch="$arch" --loglevel error > "$work/log" 2>&1) \
+(cd "$work" && "$root/node_modules/.bin/node-gyp" rebuild --directory native --arch="$arch" "${headers[@]}" --loglevel error > "$work/log" 2>&1) \
   || { cat "$work/log" >&2; die "the addon does not build for $arch"; }
 mkdir -p "$(dirname "$file")"
 "${prefix}strip" --strip-unneeded -o "$file" "$work/native/build/Release/dtunnel.node"

@@ -19,4 +19,4 @@ fi
   if (calls.length === 0) throw new Error('the addon is empty');
   console.log('release: addon of ' + process.arch + ' under Node ' + process.version + ': ' + calls.length + ' calls');
 "
-"${run[@]}" "$stage/dist/main.js" --version
+"${run[@]}" "$stage/dist/main.js" version

@@ -48,7 +48,7 @@ main() {
 # --- steps ---------------------------------------------------------------------------------------------------------
 
 make_key() {
-  install -d -m 0755 "$etc" || { fail "cannot create $etc"; return 1; }
+  [ -d "$etc" ] || install -d -m 0755 "$etc" || { fail "cannot create $etc"; return 1; }
   bounded "$change" dtunnel keygen "$name" --if-missing || { fail "no key: $(complaint)"; return 1; }
   bounded "$change" dtunnel fingerprint "$etc/$name.crt" || { fail "no fingerprint: $(complaint)"; return 1; }
   fingerprint=$(tail -n 1 "$said")
@@ -81,7 +81,7 @@ start() {
   fi || { fail "tunnel does not start: $(complaint)"; return 1; }
 }
 
-# Listening is enough unless the template says that the peer must be there too.
+# Listening is enough unless the template says that the peer must be there too; others of a hub may come when they like.
 wait_ready() {
   left=$ready_limit
   until is_running; do
@@ -90,7 +90,9 @@ wait_ready() {
     sleep 1
   done
   [ "$(lower "${wait_for_peer:-false}")" = true ] || return 0
-  bounded "$((ready_limit + margin))" dtunnel status "$name" --wait --timeout "${ready_limit}s" || {
+  set -- "$name"
+  [ -z "${peer_fingerprint:-}" ] || set -- "$name" "${peer_name:-peer}"
+  bounded "$((ready_limit + margin))" dtunnel status "$@" --wait --timeout "${ready_limit}s" || {
     fail "peer is not up after ${ready_limit}s: $(complaint)"
     return 1
   }
@@ -208,8 +210,10 @@ bounded() {
   timeout -k 2 "$limit" "$@" > "$said" 2>&1
 }
 
-# The last command's own words, in one line.
-complaint() { tr -s '\n\t ' ' ' < "$said" | cut -c 1-400; }
+# The last command's own words in one line, from its first error on: warnings before it are not the reason.
+complaint() {
+  if grep -q '^error' "$said"; then sed -n '/^error/,$p' "$said"; else cat "$said"; fi | tr -s '\n\t ' ' ' | cut -c 1-400
+}
 
 fail() {
   error=${error:-$1}

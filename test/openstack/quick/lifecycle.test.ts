@@ -51,10 +51,16 @@ class Instance {
     return Object.fromEntries(names.map((n) => [n.replace('id.', ''), readFileSync(join(this.#outputs, n), 'utf8')]));
   }
 
-  /** Commands that dtunnel was called with, without questions that change nothing. */
+  /** What dtunnel was called with. */
+  calls(): readonly string[] {
+    return readFileSync(join(this.#root, 'calls'), 'utf8').trim().split('\n');
+  }
+
+  /** Commands among them that change something. */
   changes(): readonly string[] {
-    const calls = readFileSync(join(this.#root, 'calls'), 'utf8').trim().split('\n');
-    return calls.map((call) => call.split(' ')[0] ?? '').filter((name) => /^(keygen|up|down|reload|drain)$/.test(name));
+    return this.calls()
+      .map((call) => call.split(' ')[0] ?? '')
+      .filter((name) => /^(keygen|up|down|reload|drain)$/.test(name));
   }
 
   config(): string {
@@ -151,6 +157,7 @@ describe('CREATE', () => {
     const { status } = await instance.run('CREATE', { ...PEER, wait_for_peer: 'True' });
     expect(status).toBe(1);
     expect(instance.outputs()['error']).toMatch(/^peer is not up after 1s: .*timed out/);
+    expect(instance.calls()).toContain('status berlin paris --wait --timeout 1s');
   });
 
   it.each([

@@ -1,0 +1,166 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT } from '../repo/source-files.ts';
+import { BootedSystem } from '../support/boot/system.ts';
+import { command, lacks } from '../support/command.ts';
+
+const BUILD = join(ROOT, 'config/release/build.sh');
+/** A bootstrapped Debian is kept between runs. */
+const CACHE = join(ROOT, '.cache/release');
+const VERSION: string = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version;
+
+const tools = {
+  'dpkg-deb': 'dpkg',
+  debootstrap: 'debootstrap',
+  'aarch64-linux-gnu-g++': 'g++-aarch64-linux-gnu',
+  'qemu-aarch64-static': 'qemu-user-static',
+  xz: 'xz-utils',
+};
+
+describe.skipIf(lacks('release artefacts', tools) || process.getuid?.() !== 0)('a release', () => {
+  const work = mkdtempSync(join(tmpdir(), 'dtunnel-release-'));
+  const first = join(work, 'first');
+  const amd64 = join(first, `dtunnel_${VERSION}_amd64.deb`);
+
+  beforeAll(async () => {
+    const { status, output } = await command(BUILD, [], { env: { DTUNNEL_RELEASE_OUT: first }, timeoutMs: 1_500_000 });
+    expect(status, output).toBe(0);
+    // Both programs started under their own runtime, arm64 by emulation.
+    expect(output).toMatch(/addon of x64 under Node v24/);
+    expect(output).toMatch(/addon of arm64 under Node v24/);
+  });
+  afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+  it('is a tarball, two Debian packages and their hashes', async () => {
+    const names = [`dtunnel-${VERSION}-linux.tar.xz`, `dtunnel_${VERSION}_amd64.deb`, `dtunnel_${VERSION}_arm64.deb`];
+    expect(readdirSync(first).toSorted()).toEqual(['SHA256SUMS', ...names].toSorted());
+    const { status, output } = await command('sha256sum', ['--check', 'SHA256SUMS'], { cwd: first });
+    expect(status, output).toBe(0);
+  });
+
+  it('is the same octet by octet when it is built again, elsewhere and later', async () => {
+    const again = join(work, 'again');
+    const { status, output } = await command(BUILD, [], {
+      env: {
+        DTUNNEL_RELEASE_OUT: again,
+        TMPDIR: mkdtempSync(join(work, 'elsewhere-')),
+        TZ: 'Asia/Tokyo',
+        LC_ALL: 'C.UTF-8',
+      },
+      timeoutMs: 1_500_000,
+    });
+    expect(status, output).toBe(0);
+    expect(readFileSync(join(again, 'SHA256SUMS'), 'utf8')).toBe(readFileSync(join(first, 'SHA256SUMS'), 'utf8'));
+  });
+
+  it('runs from the unpacked tarball on the Node of this machine', async () => {
+    const folder = join(work, 'tarball');
+    mkdirSync(folder);
+    await command('tar', ['-xf', join(first, `dtunnel-${VERSION}-linux.tar.xz`), '-C', folder, '--strip-components=1']);
+    const { status, stdout, output } = await command(process.execPath, [
+      join(folder, 'dist/main.js'),
+      'version',
+      '--verify',
+    ]);
+    expect(status, output).toBe(0);
+    expect(stdout).toContain(VERSION);
+  });
+
+  it('belongs to root, and nobody else may write to it', async () => {
+    const { stdout } = await command('dpkg-deb', ['--contents', amd64]);
+    const lines = stdout.trim().split('\n');
+    expect(lines.length).toBeGreaterThan(100);
+    for (const line of lines) expect(line).toMatch(/^[dl-]rw.r.[-x]r.[-x] root\/root |^lrwxrwxrwx root\/root /);
+    expect(lines.filter((line) => /\.(ts|map)$|\/test\//.test(line))).toEqual([]);
+  });
+
+  describe('installed in a clean Debian', () => {
+    const root = join(work, 'root');
+    let system: BootedSystem | undefined;
+
+    beforeAll(async () => {
+      const base = join(CACHE, 'debian-bookworm.tar');
+      if (!existsSync(base)) {
+        const made = join(work, 'base');
+        const include = '--include=systemd,systemd-sysv,dbus,iproute2,iputils-ping,libstdc++6';
+        const done = await command('debootstrap', ['--variant=minbase', include, 'bookworm', made], {
+          timeoutMs: 1_200_000,
+        });
+        expect(done.status, done.output.slice(-2000)).toBe(0);
+        mkdirSync(CACHE, { recursive: true });
+        await command('tar', ['-C', made, '-cf', base, '.'], { timeoutMs: 300_000 });
+        rmSync(made, { recursive: true, force: true });
+      }
+      mkdirSync(root);
+      await command('tar', ['-C', root, '-xf', base], { timeoutMs: 300_000 });
+      await command('cp', [amd64, join(root, 'dtunnel.deb')]);
+      const { status, output } = await command('chroot', [root, 'dpkg', '--install', '/dtunnel.deb'], {
+        timeoutMs: 300_000,
+      });
+      expect(status, output).toBe(0);
+      rmSync(join(root, 'dtunnel.deb'));
+    });
+    afterAll(() => system?.destroy());
+
+    it('has its user, its directories and nothing running', async () => {
+      const { stdout } = await command('chroot', [
+        root,
+        'sh',
+        '-c',
+        'id dtunnel; stat -c "%a %U:%G" /etc/dtunnel; ls /etc/systemd/system/multi-user.target.wants',
+      ]);
+      expect(stdout).toMatch(/^uid=\d+\(dtunnel\) gid=\d+\(dtunnel\)/);
+      expect(stdout).toContain('750 root:dtunnel\n');
+      expect(stdout).not.toContain('dtunnel@');
+    });
+
+    it('starts at boot under its own user, with one privilege', async () => {
+      const configure = `
+        dtunnel keygen berlin > /dev/null
+        cat > /etc/dtunnel/berlin.conf <<'END'
+[Interface]
+Address     = 172.31.0.1/30
+ListenPort  = 4433
+Certificate = /etc/dtunnel/berlin.crt
+PrivateKey  = /etc/dtunnel/berlin.key
+END
+        systemctl enable dtunnel@berlin.service`;
+      const { status, output } = await command('chroot', [root, 'sh', '-euc', configure]);
+      expect(status, output).toBe(0);
+      system = await BootedSystem.boot(root, `dtunnel-release-${process.pid}`);
+      await system.started();
+      expect(await system.must(['systemctl', 'is-active', 'dtunnel@berlin.service'])).toBe('active\n');
+      const pid = (await system.must(['systemctl', 'show', '--value', '--property=MainPID', 'dtunnel@berlin'])).trim();
+      const process_ = await system.must(['cat', `/proc/${pid}/status`]);
+      const uid = (await system.must(['id', '-u', 'dtunnel'])).trim();
+      expect(process_).toMatch(new RegExp(`^Uid:\\s+${uid}\\s+${uid}`, 'm'));
+      // CAP_NET_ADMIN is bit 12.
+      expect(process_).toMatch(/^CapEff:\s+0000000000001000$/m);
+      expect(process_).toMatch(/^CapBnd:\s+0000000000001000$/m);
+      expect(await system.must(['readlink', `/proc/${pid}/exe`])).toBe('/usr/lib/dtunnel/bin/node\n');
+      expect(await system.must(['ip', '-brief', 'address', 'show', 'dt-berlin'])).toContain('172.31.0.1/30');
+    });
+
+    it('reloads, and drains when it is stopped', async () => {
+      if (system === undefined) throw new Error('not booted');
+      await system.must(['systemctl', 'reload', 'dtunnel@berlin']);
+      await system.must(['systemctl', 'stop', 'dtunnel@berlin']);
+      const journal = await system.must(['journalctl', '--unit=dtunnel@berlin', '--output=cat']);
+      expect(journal).toContain('daemon.drain');
+      expect((await system.run(['ip', 'link', 'show', 'dt-berlin'])).status).not.toBe(0);
+      expect(await system.must(['systemctl', 'show', '--value', '--property=Result', 'dtunnel@berlin'])).toBe(
+        'success\n',
+      );
+    });
+
+    it('goes without taking keys and configurations along', async () => {
+      if (system === undefined) throw new Error('not booted');
+      const { status, output } = await system.run(['dpkg', '--purge', 'dtunnel'], 120_000);
+      expect(status, output).toBe(0);
+      expect(existsSync(join(root, 'etc/dtunnel/berlin.key'))).toBe(true);
+      expect(existsSync(join(root, 'usr/lib/dtunnel'))).toBe(false);
+    });
+  });
+});
