@@ -3,7 +3,7 @@ import { invariant } from '../base/invariant.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { EpochKeys } from './effects.ts';
 import type { EpochSecrets } from './handshake/step.ts';
-import { MAX_FAILED_OPENS, MAX_SEALED_AES_GCM } from './limits.ts';
+import { KEY_LIMITS, type KeyLimits } from './limits.ts';
 import { type Opened, openRecord, sealedOverhead, sealRecord } from './protection.ts';
 import { RECORD_HEADER, type RecordView, writeRecord } from './record.ts';
 import { ReplayWindow } from './replay.ts';
@@ -20,10 +20,12 @@ export class Epochs {
   #plainNext: SequenceNumber | undefined;
   #protected: ProtectedEpoch | undefined;
   #handedOver = false;
+  readonly #limits: KeyLimits;
 
   /** `firstPlain`: number of our first record in clear (RFC 6347 §4.2.1: a server takes that of the hello). */
-  constructor(firstPlain: SequenceNumber) {
+  constructor(firstPlain: SequenceNumber, limits: KeyLimits = KEY_LIMITS) {
     this.#plainNext = firstPlain;
+    this.#limits = limits;
   }
 
   /** Whether the keys of epoch 1 are known and still here. */
@@ -84,7 +86,7 @@ export class Epochs {
 
   /** True once more openings have failed under the read key than it may bear. */
   get forgedTooOften(): boolean {
-    return (this.#protected?.failedOpens ?? 0) >= MAX_FAILED_OPENS;
+    return (this.#protected?.failedOpens ?? 0) >= this.#limits.failedOpens;
   }
 
   /** Gives epoch 1 away: keys, counter and accepted numbers. */
@@ -128,7 +130,7 @@ export class Epochs {
     const epoch = this.#epoch1();
     const { secrets, next } = epoch;
     if (next === undefined) return err('sequence_exhausted');
-    if (secrets.write.aead !== 'chacha20-poly1305' && epoch.sealed >= MAX_SEALED_AES_GCM) return err('aead_limit');
+    if (epoch.sealed >= this.#limits.sealed[secrets.write.aead]) return err('aead_limit');
     epoch.next = nextSequence(next);
     epoch.sealed++;
     return ok(sealRecord(secrets.write, EPOCH_1, next, secrets.ids?.peers ?? NO_ID, contentType, fragment));

@@ -1,4 +1,5 @@
 import { ms, seconds } from '../base/brand.ts';
+import type { AeadName } from '../crypto/aead.ts';
 import type { HandshakeType } from './messages/types.ts';
 
 /** Every bound and default of the engine, with its unit and its source. */
@@ -81,11 +82,23 @@ export const ALERT_PATIENCE = 2;
 /** Refusals of renegotiation that are answered with an alert; further ones are ignored in silence. */
 export const MAX_RENEGOTIATION_ALERTS = 3;
 
-/**
- * Records sealed under one AES-GCM key: 2^24.5 full-size ones keep the adversary's advantage below 2^-57 (RFC 8446 §5.5;
- * RFC 9147 §4.5.3 takes the same figure). ChaCha20-Poly1305 has no such limit below 2^48.
- */
-export const MAX_SEALED_AES_GCM = Math.floor(2 ** 24.5);
+/** How much one key may be used. */
+export interface KeyLimits {
+  /** Records sealed. */
+  readonly sealed: Readonly<Record<AeadName, number>>;
+  /** Records whose opening failed. */
+  readonly failedOpens: number;
+}
 
-/** Records whose opening may fail under one key: 2^36 for all three algorithms (RFC 9147 §4.5.3). */
-export const MAX_FAILED_OPENS = 2 ** 36;
+/**
+ * Sealed: 2^24.5 full-size records under AES-GCM keep an adversary's advantage below 2^-57 (RFC 8446 §5.5, RFC 9147
+ * §4.5.3); ChaCha20-Poly1305 outlasts the record numbers. Failed: 2^36 for all three (RFC 9147 §4.5.3).
+ */
+export const KEY_LIMITS: KeyLimits = {
+  sealed: {
+    'aes-128-gcm': Math.floor(2 ** 24.5),
+    'aes-256-gcm': Math.floor(2 ** 24.5),
+    'chacha20-poly1305': 2 ** 48,
+  },
+  failedOpens: 2 ** 36,
+};

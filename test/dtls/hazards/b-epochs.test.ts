@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MAX_SEQUENCE, type SequenceNumber } from '../../../src/base/brand.ts';
 import { RecordKeys } from '../../../src/crypto/aead.ts';
 import { Epochs } from '../../../src/dtls/epochs.ts';
-import { MAX_EARLY_RECORDS, MAX_SEALED_AES_GCM } from '../../../src/dtls/limits.ts';
+import { KEY_LIMITS, MAX_EARLY_RECORDS } from '../../../src/dtls/limits.ts';
 import { HANDSHAKE_CODES } from '../../../src/dtls/messages/types.ts';
 import { recordsIn } from '../../../src/dtls/record.ts';
 import { BadClient, BadServer } from '../../support/bad-peer.ts';
@@ -298,13 +298,21 @@ describe('H24 record numbers and keys wear out', () => {
     expect(peer.side.connection.deadline).toBeUndefined();
   });
 
-  it('counts records sealed under one key, and openings that failed', () => {
-    expect(MAX_SEALED_AES_GCM).toBe(Math.floor(2 ** 24.5));
-    const epochs = new Epochs(0 as SequenceNumber);
+  it('refuses to seal more under one key than it may bear, and says when too many openings failed', () => {
+    const limits = { ...KEY_LIMITS, sealed: { ...KEY_LIMITS.sealed, 'aes-128-gcm': 3 }, failedOpens: 3 };
+    const epochs = new Epochs(0 as SequenceNumber, limits);
     epochs.install(secrets());
-    for (const record of recordsIn(bare(23, 1, 5, junk(60)), 0))
-      if (record) expect(epochs.open(record)).toBe('bad_mac');
-    expect(epochs.forgedTooOften).toBe(false);
+    const tries = [1, 2, 3, 4].map(() => epochs.write(1, 23, junk(1)));
+    expect(tries.map((one) => (one.ok ? 'sealed' : one.error))).toEqual(['sealed', 'sealed', 'sealed', 'aead_limit']);
+    for (let failed = 1; failed <= 3; failed++) {
+      expect(epochs.forgedTooOften).toBe(false);
+      for (const record of recordsIn(bare(23, 1, failed, junk(60)), 0)) {
+        if (record !== undefined) expect(epochs.open(record)).toBe('bad_mac');
+      }
+    }
+    expect(epochs.forgedTooOften).toBe(true);
+    // RFC 9147 §4.5.3.
+    expect(KEY_LIMITS).toMatchObject({ sealed: { 'aes-128-gcm': 23_726_566 }, failedOpens: 68_719_476_736 });
   });
 });
 

@@ -307,7 +307,7 @@ describe('H53 answers to repetitions (OpenSSL #18635)', () => {
     const peer = new BadClient();
     peer.greet();
     const flight = peer.received.length;
-    const hello = peer.record(22, new Uint8Array([...helloRaw(peer)]));
+    const hello = peer.record(22, helloRaw(peer));
     for (let i = 0; i < 100; i++) peer.deliver(hello);
     expect(peer.received.length).toBe(flight);
     peer.clock.pass(600);

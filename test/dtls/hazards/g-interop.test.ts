@@ -158,7 +158,10 @@ describe('H64 extensions and values nobody knows', () => {
         { type: 'supported_groups', groups: [grease, 0x11ec, 29] },
         { type: 'signature_algorithms', schemes: [grease, 0x0905, 0x0403] },
         { type: 'ec_point_formats', formats: [0, 1, 2] },
-        other(21, new Array(300).fill(0)),
+        other(
+          21,
+          Array.from({ length: 300 }, () => 0),
+        ),
         other(43, [2, 0xfe, 0xfc]),
         other(0xfafa, [1, 2, 3]),
       ],
@@ -171,7 +174,15 @@ describe('H64 extensions and values nobody knows', () => {
 
   it('a hello larger than a datagram is refused without state', () => {
     const peer = new BadClient();
-    const hello = { ...peer.hello, extensions: [other(51, new Array(1500).fill(1))] };
+    const hello = {
+      ...peer.hello,
+      extensions: [
+        other(
+          51,
+          Array.from({ length: 1500 }, () => 1),
+        ),
+      ],
+    };
     const raw = peer.message(hello);
     const first = raw.slice(0, 1200);
     first.set([0, 4, 164], 9);
@@ -184,7 +195,13 @@ describe('H65 the peer wants to resume', () => {
     const peer = new BadClient();
     peer.greet({
       sessionId: new Uint8Array(32).fill(5),
-      extensions: [...peer.hello.extensions, other(35, new Array(100).fill(6))],
+      extensions: [
+        ...peer.hello.extensions,
+        other(
+          35,
+          Array.from({ length: 100 }, () => 6),
+        ),
+      ],
     });
     expect(peer.latest('server_hello').sessionId).toHaveLength(0);
     peer.completeProperly();
