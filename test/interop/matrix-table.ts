@@ -12,12 +12,23 @@ export const TABLE_END = '<!-- interoperability:end -->';
 export function matrixTable(): string {
   const design = coveringDesign(DIMENSIONS.peer);
   const product = fullProduct(DIMENSIONS.peer);
-  const rows = DIMENSIONS.peer.map((peer) => row(peer, design, product));
+  const rows = [
+    [
+      'library',
+      'both roles',
+      'three AEADs',
+      'three groups',
+      'certificates',
+      'connection ids',
+      'datagrams of 1400, 600, 300',
+      'lossy path',
+      'cases run (of all)',
+    ],
+    ...DIMENSIONS.peer.map((peer) => row(peer, design, product)),
+    ["MatrixSSL's profile¹", '✓', 'the AES ones', 'P-256', 'P-256', '–', '1400', '–', '6'],
+  ];
   return [
-    '| library | both roles | three AEADs | three groups | certificates | connection ids | datagrams of 1400, 600, 300 | lossy path | cases run (of all) |',
-    `| --- | --- | --- | --- | --- | --- | --- | --- | --- |`,
-    ...rows,
-    `| MatrixSSL's profile¹ | ✓ | the AES ones | P-256 | P-256 | – | 1400 | – | 6 |`,
+    ...aligned(rows),
     '',
     'AES-128-GCM, AES-256-GCM and ChaCha20-Poly1305; X25519, P-256 and P-384. With every library, in both roles, every pair',
     'of settings meets.',
@@ -25,6 +36,15 @@ export function matrixTable(): string {
     `¹ MatrixSSL is not packaged: GnuTLS (both roles) and wolfSSL (client) stand in, told to send neither`,
     `extended_master_secret nor renegotiation_info, and let in by \`AllowLegacyPeer = yes\`.`,
   ].join('\n');
+}
+
+/** Lines of a Markdown table with its columns in line, as the formatter wants them. */
+function aligned(rows: readonly (readonly string[])[]): string[] {
+  const [head = []] = rows;
+  const widths = head.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.slice(1).map(line)];
 }
 
 /** The document with the table between the markers replaced; undefined when it has no markers. */
@@ -35,12 +55,12 @@ export function withTable(document: string): string | undefined {
   return `${document.slice(0, begin + TABLE_BEGIN.length)}\n${matrixTable()}\n${document.slice(end)}`;
 }
 
-function row(peer: PeerName, design: readonly Case[], product: readonly Case[]): string {
+function row(peer: PeerName, design: readonly Case[], product: readonly Case[]): string[] {
   const run = design.filter((one) => one.peer === peer);
   const all = product.filter((one) => one.peer === peer);
   const { title, ed25519, limit, repeatsLastFlight } = ABILITIES[peer];
   const certificates = DIMENSIONS.certificate.filter((kind) => run.some((one) => one.certificate === kind));
-  const cells = [
+  return [
     title,
     every(run, 'role'),
     every(run, 'aead'),
@@ -51,7 +71,6 @@ function row(peer: PeerName, design: readonly Case[], product: readonly Case[]):
     repeatsLastFlight ? '✓' : 'as client; its server never repeats its last flight',
     `${run.length} (${all.length})`,
   ];
-  return `| ${cells.join(' | ')} |`;
 }
 
 /** ✓ when every value of the dimension occurs. */
