@@ -1,6 +1,6 @@
 import { type Duration, earliest, type Instant, later, ms, type PathMtu, type PeerId } from '../base/brand.ts';
 import type { PeerSettings } from '../config/settings.ts';
-import { type Address } from '../net/address.ts';
+import type { Address } from '../net/address.ts';
 import type { HostPort, Path } from '../net/endpoint.ts';
 import { Association, type AssociationOwner } from './association.ts';
 import { type CallInput, decideCalls, keepsStandby, type LegView } from './calling.ts';
@@ -177,11 +177,6 @@ export class Caller implements LegOwner {
       leg.lookUp(now);
       leg.encourage(now);
     }
-  }
-
-  /** One of the endpoints has this name. */
-  uses(host: string): boolean {
-    return this.#legs.some((leg) => leg.target.host === host);
   }
 
   /** The answer to a look-up. */

@@ -84,7 +84,7 @@ export class FrontDoor implements AssociationOwner {
 
   /** Ends all that is half open. */
   close(now: Instant): void {
-    for (const association of [...this.#halfOpen.keys()]) {
+    for (const association of this.#halfOpen.keys()) {
       association.abandon(now);
       this.#forget(association);
     }
@@ -261,6 +261,8 @@ export class FrontDoor implements AssociationOwner {
   #unknownSession(path: Path, size: number, now: Instant): void {
     this.#context.event({ kind: 'unattributed', reason: 'unknown_session' });
     if (this.#context.draining || !this.#table.someUnreachable) return;
+    // Its sender has an association with us along this very path: the record is a late one.
+    if (this.#context.registry.along(path).some((association) => this.#answers(association))) return;
     const peers = this.#table.at(path.remote.address);
     for (const peer of peers) {
       if (peer.reachable) continue;
@@ -275,6 +277,11 @@ export class FrontDoor implements AssociationOwner {
     if (size < LARGEST_HELLO) this.#context.emit({ kind: 'send', path, datagram: UNKNOWN_SESSION });
     if (busy.length > 0) return;
     this.#open('client', path, 'unknown-session', { unproven: size }, now);
+  }
+
+  #answers(association: Association): boolean {
+    const peer = association.peer === undefined ? undefined : this.#table.byId(association.peer);
+    return peer?.reachable === true && peer.current?.association === association;
   }
 
   #open(

@@ -253,5 +253,6 @@ export const DRAIN_QUIET: Duration = seconds(1);
 /** Drain notices are repeated this often. */
 export const DRAIN_NOTICE_INTERVAL: Duration = ms(500);
 
-/** How long a peer that was told goodbye waits before it calls again. */
-export const GOODBYE_PAUSE: Duration = seconds(5);
+/** What a goodbye asks the peer to wait before it calls again: a restart is over in a second, a removal is not. */
+export const GOODBYE_PAUSE: Duration = seconds(1);
+export const GOODBYE_PAUSE_REMOVED: Duration = seconds(10);

@@ -15,6 +15,8 @@ import {
   DEAD_LINGER,
   DOUBT_INTERVAL,
   DRAIN_QUIET,
+  GOODBYE_PAUSE,
+  GOODBYE_PAUSE_REMOVED,
   KEEPALIVE_AUTO,
   MAX_ASSOCIATIONS_PER_PEER,
   PATH_MTU_MAX,
@@ -47,13 +49,13 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   since: Instant;
   lastFailure: { readonly at: Instant; readonly reason: CloseReason } | undefined;
   readonly #context: Context;
-  /** Established, oldest first. */
-  #sessions: Session[] = [];
+  /** Established, oldest first. Never changed in place: it is walked while sessions end. */
+  #sessions: readonly Session[] = [];
   #current: Session | undefined;
   readonly #caller: Caller;
   #everUp = false;
   #wasLeaving = false;
-  #doubtedAt: Instant;
+  #doubtedAt: Instant | undefined;
   #heldUntil: Instant | undefined;
   /** Of sessions that are gone. */
   #lastReceive: Instant | undefined;
@@ -66,7 +68,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.id = id;
     this.settings = settings;
     this.since = now;
-    this.#doubtedAt = later(now, ms(-DOUBT_INTERVAL));
     this.#rekeyAfter = settings.rekeyAfter;
     this.#caller = new Caller(context, this, settings.endpoints, now);
     this.state = judgePeer(this.#view()).state;
@@ -131,10 +132,10 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   settle(now: Instant): void {
     if (this.#stopped) return;
     this.#caller.tick(now);
-    for (const { association } of [...this.#sessions]) {
+    for (const { association } of this.#sessions) {
       if (association.deadline !== undefined && association.deadline <= now) association.tick(now);
     }
-    for (const session of [...this.#sessions]) this.#checkSession(session, now);
+    for (const session of this.#sessions) this.#checkSession(session, now);
     this.#choose(now);
     this.#caller.drive(this.#current, this.#everUp, now);
     this.#retireReplaced(now);
@@ -150,10 +151,10 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   reconfigure(now: Instant): void {
     const { settings } = this;
     this.#caller.reconcile(settings.endpoints, now);
-    for (const session of [...this.#sessions]) {
+    for (const session of this.#sessions) {
       const { fingerprint } = session.association;
       if (!settings.enabled || fingerprint === undefined || !settings.fingerprints.includes(fingerprint)) {
-        session.say({ type: 'goodbye', why: settings.enabled ? 'removed' : 'disabled', pause: LONG_PAUSE });
+        session.say({ type: 'goodbye', why: settings.enabled ? 'removed' : 'disabled', pause: GOODBYE_PAUSE_REMOVED });
         session.association.close('closed', now);
       } else if (settings.rekeyAfter !== this.#rekeyAfter) {
         session.rekeyAt = this.#rekeyAt(session, session.establishedAt);
@@ -190,7 +191,8 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   /** Something unproven suggests that the far end does not know `association` any more. True when it is asked. */
   doubt(association: Association, now: Instant): boolean {
     const current = this.#current;
-    if (current?.association !== association || now < later(this.#doubtedAt, DOUBT_INTERVAL)) return false;
+    if (current?.association !== association) return false;
+    if (this.#doubtedAt !== undefined && now < later(this.#doubtedAt, DOUBT_INTERVAL)) return false;
     this.#doubtedAt = now;
     current.challenge(now);
     return true;
@@ -207,11 +209,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       }
       session.suspect(now);
     }
-  }
-
-  /** One of its endpoints has this name. */
-  uses(host: string): boolean {
-    return this.#caller.uses(host);
   }
 
   /** The answer to a look-up of `host`, which is perhaps one of ours. */
@@ -236,8 +233,8 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   stop(why: GoodbyeReason, now: Instant): void {
     this.#stopped = true;
     this.#caller.cancel(now);
-    for (const session of [...this.#sessions]) {
-      session.say({ type: 'goodbye', why, pause: why === 'removed' ? LONG_PAUSE : SHORT_PAUSE });
+    for (const session of this.#sessions) {
+      session.say({ type: 'goodbye', why, pause: why === 'removed' ? GOODBYE_PAUSE_REMOVED : GOODBYE_PAUSE });
       session.association.close('closed', now);
     }
   }
@@ -254,7 +251,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     }
     session.rekeyAt = this.#rekeyAt(session, now);
     const isRekey = this.#sessions.some((s) => s.health !== 'dead' && s.association.role === association.role);
-    this.#sessions.push(session);
+    this.#sessions = [...this.#sessions, session];
     if (association.role === 'client') this.#caller.completed(session, now);
     if (!session.speaks) {
       memory.pathMtu = newPathMtu(now, staticPathMtu(family(association.path.remote.address), this.#ceiling(session)));
@@ -318,7 +315,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   goodbye(session: Session, _why: GoodbyeReason, pause: Duration, now: Instant): void {
     session.draining = true;
-    this.#caller.pause(later(now, ms(Math.min(pause, LONG_PAUSE))));
+    this.#caller.pause(later(now, ms(Math.min(pause, GOODBYE_PAUSE_REMOVED))));
     this.#context.touch(this);
   }
 
@@ -413,7 +410,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   }
 
   #retireReplaced(now: Instant): void {
-    for (const session of [...this.#sessions]) {
+    for (const session of this.#sessions) {
       if (!this.#isReplaced(session)) {
         session.supersededAt = undefined;
         if (session !== this.#current && session.abandoned(now)) session.association.close('timeout', now);
@@ -563,10 +560,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
 /** Comes after every configured endpoint. */
 const UNCONFIGURED = 500;
-
-/** How long a peer that is told goodbye is asked to wait: a restart is over in a second, a removal is not. */
-const SHORT_PAUSE: Duration = ms(1000);
-const LONG_PAUSE: Duration = ms(10_000);
 
 /** Certificates are mentioned this many seconds before they expire. */
 const EXPIRY_WARNING = 30 * 86_400;

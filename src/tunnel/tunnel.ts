@@ -43,6 +43,8 @@ export class Tunnel implements TunnelFace {
   readonly #touched = new Set<Peer>();
   readonly #context: Context;
   readonly #door: FrontDoor;
+  /** Whose endpoints have a name. */
+  #byHost: ReadonlyMap<string, readonly Peer[]> = new Map();
   /** Names being looked up. */
   readonly #resolving = new Set<string>();
   #routes: readonly TunnelRoute[] = [];
@@ -106,8 +108,7 @@ export class Tunnel implements TunnelFace {
 
   resolved(host: string, answer: Resolution, now: Instant): void {
     this.#resolving.delete(host);
-    for (const peer of this.#table.all) {
-      if (!peer.uses(host)) continue;
+    for (const peer of this.#byHost.get(host) ?? []) {
       peer.resolved(host, answer, now);
       this.#touched.add(peer);
     }
@@ -241,6 +242,7 @@ export class Tunnel implements TunnelFace {
     // First everybody's settings, then the indexes, and only then what follows from them: nobody is named by old keys.
     for (const { peer, wanted } of changes) if (wanted !== undefined) peer.adopt(wanted);
     this.#table.arrange(peers);
+    this.#byHost = peersByHost(peers);
     for (const { peer, isNew } of changes) {
       this.#emit({ kind: 'peer', peer: peer.id, options: peerOptions(peer.settings, settings) });
       if (!isNew) peer.reconfigure(now);
@@ -307,20 +309,23 @@ export class Tunnel implements TunnelFace {
   }
 
   #makeContext(options: TunnelOptions): Context {
-    const tunnel = this;
     const { crypto } = options;
+    const settings = () => this.#settings;
+    const identity = () => this.#identity;
+    const draining = () => this.#drain !== undefined || this.#finished;
+    const peerCount = () => this.#table.size;
     return {
       get settings() {
-        return tunnel.#settings;
+        return settings();
       },
       get identity() {
-        return tunnel.#identity;
+        return identity();
       },
       get draining() {
-        return tunnel.#drain !== undefined || tunnel.#finished;
+        return draining();
       },
       get peerCount() {
-        return tunnel.#table.size;
+        return peerCount();
       },
       crypto,
       engines: options.engines ?? systemEngines,
@@ -373,6 +378,18 @@ function matchPeers(before: readonly Peer[], wanted: readonly PeerSettings[]): r
     matched[i] = namesake;
   });
   return matched;
+}
+
+function peersByHost(peers: readonly Peer[]): ReadonlyMap<string, readonly Peer[]> {
+  const byHost = new Map<string, Peer[]>();
+  for (const peer of peers) {
+    for (const host of new Set(peer.settings.endpoints.map((endpoint) => endpoint.host))) {
+      const users = byHost.get(host) ?? [];
+      users.push(peer);
+      byHost.set(host, users);
+    }
+  }
+  return byHost;
 }
 
 function peerOptions(peer: PeerSettings, settings: Settings): TunnelPeerOptions {

@@ -374,7 +374,7 @@ export class Site {
       identity: this.options.identity,
       crypto: random,
       session: (slot) => this.plane.session(slot),
-      wallClock: () => 1.8e9,
+      wallClock: () => this.#world.epochSeconds,
       ...(engines === undefined ? {} : { engines }),
     });
   }
@@ -399,6 +399,8 @@ export class World {
   /** Sees each datagram; false loses it. */
   filter: ((from: Site, to: Endpoint, datagram: Uint8Array) => boolean) | undefined;
   keepWire = false;
+  /** What the wall clock shows. */
+  epochSeconds = 1.8e9;
   #now = 1000;
   #order = 0;
   readonly #queue: { readonly at: number; readonly order: number; readonly run: () => void }[] = [];
