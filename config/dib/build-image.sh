@@ -1,7 +1,9 @@
 #!/bin/bash
-# Builds the image of a dtunnel gateway with diskimage-builder, and uploads it with --upload.
+# Builds the image of a dtunnel gateway with diskimage-builder, and uploads it with --upload, or uploads what was built
+# before with --upload-only.
 #
-# usage: build-image.sh [-o NAME] [-t qcow2,tar] [--upload] [-- OPTION…]   (options for disk-image-create itself)
+# usage: build-image.sh [-o NAME] [-t qcow2,tar] [--upload | --upload-only] [-- OPTION…]
+#   OPTION: for disk-image-create itself
 #
 # Environment, as in diskimage-builder's manual:
 #   ARCH                      amd64 (default) or arm64
@@ -33,6 +35,7 @@ main() {
       -o) name=${2:?-o needs a name} && shift 2 ;;
       -t) types=${2:?-t needs types} && shift 2 ;;
       --upload) upload=yes && shift ;;
+      --upload-only) upload=only && shift ;;
       --) shift && break ;;
       -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
       *) die "unknown option $1, see --help" ;;
@@ -40,8 +43,10 @@ main() {
   done
   settings
   check_tools
-  check_package
-  build "$@"
+  if [ $upload != only ]; then
+    check_package
+    build "$@"
+  fi
   [ $upload = no ] || upload
 }
 
@@ -109,13 +114,13 @@ progress() {
 
 # A tarball is not a disk, whatever it is called: only the qcow2 goes to Glance.
 upload() {
-  [ -f "$name.qcow2" ] || die '--upload needs -t qcow2'
+  [ -f "$name.qcow2" ] || die "no $name.qcow2: images of type qcow2 are what Glance gets"
   local machine=x86_64
   [ "$ARCH" = amd64 ] || machine=aarch64
   openstack image create --private --disk-format qcow2 --container-format bare \
     --property os_type=linux --property os_distro=debian --property architecture=$machine \
     --property hw_vif_multiqueue_enabled=true --property hw_qemu_guest_agent=no \
-    --file "$name.qcow2" "$name"
+    --file "$name.qcow2" "$(basename "$name")"
 }
 
 main "$@"

@@ -12,6 +12,11 @@ if [ "$(id -u)" != 0 ]; then
 fi
 bash test/openstack/setup.sh "$suite"
 export DTUNNEL_SUITE=$suite
+# The builder needs the network that the tests must not have.
+if [ "$suite" = image ]; then
+  export DTUNNEL_IMAGE=${DTUNNEL_IMAGE:-$PWD/build/image}
+  bash test/openstack/build-image.sh "$DTUNNEL_IMAGE"
+fi
 exec unshare --mount --net --pid --fork --kill-child --mount-proc bash -euc '
   ip link set lo up
   ip link add cloud type bridge

@@ -129,7 +129,7 @@ END
         systemctl enable dtunnel@berlin.service`;
       const { status, output } = await command('chroot', [root, 'sh', '-euc', configure]);
       expect(status, output).toBe(0);
-      system = await BootedSystem.boot(root, `dtunnel-release-${process.pid}`);
+      system = BootedSystem.boot(root, `dtunnel-release-${process.pid}`);
       await system.started();
       expect(await system.must(['systemctl', 'is-active', 'dtunnel@berlin.service'])).toBe('active\n');
       const pid = (await system.must(['systemctl', 'show', '--value', '--property=MainPID', 'dtunnel@berlin'])).trim();

@@ -6,7 +6,7 @@ import { farEnd, GATEWAY, losses, section, transfer } from './far-end.ts';
 /** Real Heat takes real daemons through every step of a stack's life while traffic flows. */
 const cloud = new Cloud();
 /** What a peer's log says when this side has told it that it goes. */
-const TOLD = /peer\.down.*(drain|goodbye|leav|close)/i;
+const TOLD = /peer\.(degraded|closed).*(draining|closed)/;
 let paris: Instance;
 
 /** The only gateway that there is at the moment. */

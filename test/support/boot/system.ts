@@ -24,23 +24,18 @@ export class BootedSystem {
     });
   }
 
-  /** Starts the system whose root is `folder`; returns as soon as its namespaces exist. */
-  static async boot(folder: string, name: string): Promise<BootedSystem> {
-    const script = join(import.meta.dirname, 'boot.sh');
-    const child = spawn('bash', [script, folder, name], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-    const system = new BootedSystem(name, child);
-    await system.#first();
-    return system;
+  /** Starts the system whose root is `folder`; with `device` it waits until that is plugged in. */
+  static boot(folder: string, name: string, device?: string): BootedSystem {
+    const args = [join(import.meta.dirname, 'boot.sh'), folder, name, ...(device === undefined ? [] : [device])];
+    return new BootedSystem(name, spawn('bash', args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true }));
   }
 
-  /** Joins the system to the caller's namespace: device `here` there, `there` in the system, with an address. */
-  async plug(here: string, there: string, address: string | undefined): Promise<void> {
-    const pid = await this.#first();
-    const configure = address === undefined ? '' : `ip address add ${address} dev ${there};`;
+  /** Joins the system to a bridge of the caller's namespace, by device `there` in the system. */
+  async plug(bridge: string, here: string, there: string): Promise<void> {
+    const pid = await this.#first(false);
     const script = `
       ip link add ${here} type veth peer name ${there} netns /proc/${pid}/ns/net
-      ip link set ${here} up
-      nsenter --net=/proc/${pid}/ns/net sh -c "${configure} ip link set ${there} up"`;
+      ip link set ${here} master ${bridge} up`;
     const { status, output } = await command('sh', ['-euc', script]);
     if (status !== 0) throw new Error(`${this.name}: ${output}`);
   }
@@ -105,8 +100,8 @@ export class BootedSystem {
     if (this.#child.pid !== undefined) process.kill(-this.#child.pid, 'SIGKILL');
   }
 
-  /** Process id of its init, as this process sees it, once that has made its root the root. */
-  async #first(): Promise<number> {
+  /** Process id of its first process, as this process sees it; normally once that has become its systemd. */
+  async #first(settled = true): Promise<number> {
     const { pid } = this.#child;
     for (let left = 200; left > 0 && !this.#over; left -= 1) {
       const { stdout } = await command('sh', [
@@ -114,6 +109,7 @@ export class BootedSystem {
         `for p in $(cat /proc/${pid}/task/${pid}/children); do cat /proc/$p/task/$p/children; done`,
       ]);
       const first = Number(stdout.trim().split(/\s+/)[0]);
+      if (first > 0 && !settled) return first;
       if (first > 0) {
         const { stdout: name } = await command('cat', [`/proc/${first}/comm`]);
         if (name.trim() === 'systemd') return first;
