@@ -10,6 +10,7 @@
         'addon/plane_wrap.cc',
         'base/secret_memory.cc',
         'crypto/aead.cc',
+        'crypto/cpu.cc',
         'crypto/gcm_aesni.cc',
         'crypto/gcm_avx2.cc',
         'crypto/gcm_avx512.cc',

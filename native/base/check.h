@@ -3,14 +3,15 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <source_location>
 
 namespace dtunnel {
 
-inline void Check(bool condition, const char* what, std::source_location at = std::source_location::current()) {
+// `file` and `line` are the caller's: builtins that GCC and clang share (clang 14 has no std::source_location).
+inline void Check(bool condition, const char* what, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE()) {
   if (condition) [[likely]]
     return;
-  std::fprintf(stderr, "dtunnel: invariant violated: %s (%s:%u)\n", what, at.file_name(), at.line());
+  std::fprintf(stderr, "dtunnel: invariant violated: %s (%s:%d)\n", what, file, line);
   std::abort();
 }
 

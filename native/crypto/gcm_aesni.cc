@@ -1,3 +1,4 @@
+#include "crypto/cpu.h"
 #include "crypto/gcm_backends.h"
 
 #if defined(__x86_64__)
@@ -6,8 +7,12 @@
 
 #include <cstring>
 
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("aes,pclmul,sse4.1,ssse3"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("aes,pclmul,sse4.1,ssse3")
+#endif
 
 #include "crypto/gcm_kernel.h"
 
@@ -55,15 +60,18 @@ struct Aesni {
 }  // namespace
 }  // namespace dtunnel
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 namespace dtunnel {
 
 const AeadBackend* AesniGcm() {
   static const GcmBackend<Aesni> backend("aesni");
-  static const bool runs =
-      __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
-  return runs ? &backend : nullptr;
+  const CpuFeatures& cpu = Cpu();
+  return cpu.aes ? &backend : nullptr;
 }
 
 }  // namespace dtunnel

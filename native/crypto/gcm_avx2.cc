@@ -1,3 +1,4 @@
+#include "crypto/cpu.h"
 #include "crypto/gcm_backends.h"
 
 #if defined(__x86_64__)
@@ -6,8 +7,12 @@
 
 #include <cstring>
 
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("aes,pclmul,sse4.1,ssse3,avx2,vaes,vpclmulqdq"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("aes,pclmul,sse4.1,ssse3,avx2,vaes,vpclmulqdq")
+#endif
 
 #include "crypto/gcm_kernel.h"
 
@@ -55,15 +60,18 @@ struct Avx2 {
 }  // namespace
 }  // namespace dtunnel
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 namespace dtunnel {
 
 const AeadBackend* Avx2Gcm() {
   static const GcmBackend<Avx2> backend("avx2");
-  static const bool runs = __builtin_cpu_supports("vaes") && __builtin_cpu_supports("vpclmulqdq") &&
-                           __builtin_cpu_supports("avx2");
-  return runs ? &backend : nullptr;
+  const CpuFeatures& cpu = Cpu();
+  return cpu.aes && cpu.avx2 && cpu.vaes ? &backend : nullptr;
 }
 
 }  // namespace dtunnel

@@ -1,3 +1,4 @@
+#include "crypto/cpu.h"
 #include "crypto/gcm_backends.h"
 
 #if defined(__x86_64__)
@@ -7,10 +8,16 @@
 #include <cstring>
 
 // GCC 12's own headers start some intrinsics from an undefined register, and it warns of that.
+#if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("aes,pclmul,sse4.1,ssse3,avx2,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("aes,pclmul,sse4.1,ssse3,avx2,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2")
+#endif
 
 #include "crypto/gcm_kernel.h"
 
@@ -52,17 +59,18 @@ struct Avx512 {
 }  // namespace
 }  // namespace dtunnel
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 namespace dtunnel {
 
 const AeadBackend* Avx512Gcm() {
   static const GcmBackend<Avx512> backend("avx512");
-  // Includes the check that the kernel saves the wide registers.
-  static const bool runs = __builtin_cpu_supports("vaes") && __builtin_cpu_supports("vpclmulqdq") &&
-                           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
-  return runs ? &backend : nullptr;
+  const CpuFeatures& cpu = Cpu();
+  return cpu.aes && cpu.avx2 && cpu.vaes && cpu.avx512 ? &backend : nullptr;
 }
 
 }  // namespace dtunnel

@@ -1,6 +1,6 @@
 // AES-GCM (NIST SP 800-38D) for whole records in memory, over vectors of one, two or four blocks.
 //
-// Included by one source file per instruction set, behind a `#pragma GCC target`: everything here has internal linkage,
+// Included by one source file per instruction set, behind a pragma that selects it: everything here has internal linkage,
 // so that no function compiled for a newer processor can be taken for a common one.
 //
 // How it works. The counter mode keeps kInFlight vectors under way, which hides the latency of the AES instructions; a

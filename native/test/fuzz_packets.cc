@@ -1,5 +1,9 @@
 // Fuzzes inner packets both ways: as the TUN device hands them over (10 octets of header first), and as a peer sends
 // them, a train of packets of up to 255 octets each.
+#include <algorithm>
+#include <array>
+#include <vector>
+
 #include "packet/coalesce.h"
 #include "packet/fragment.h"
 #include "packet/icmp_error.h"

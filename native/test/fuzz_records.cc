@@ -1,4 +1,6 @@
 // Fuzzes what a datagram meets before any key: header parsing, and opening with a key that never fits.
+#include <vector>
+
 #include "crypto/aead.h"
 #include "packet/record.h"
 #include "plane/record_protection.h"

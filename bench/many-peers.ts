@@ -1,0 +1,368 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { NO_FILES, parseSettings } from '../src/config/load.ts';
+import { ControlClient } from '../src/control/client.ts';
+import { formatFingerprint } from '../src/crypto/fingerprint.ts';
+import { builtProgram } from '../src/demo/built.ts';
+import { stop } from '../src/demo/enclosure.ts';
+import { buildRig, type Rig } from '../src/demo/rig.ts';
+import { HUB_PORT, innerPrefix, makeIdentityFiles, SpokeIdentities } from './hub/names.ts';
+import type { SpokesReport } from './hub/spokes.ts';
+import { machineFacts, usageOf } from './machine.ts';
+
+const USAGE = `usage: node build/bench/bench/many-peers.js [--peers 1,100,1000,10000] [--idle SECONDS] [--profile FOLDER] [--json]
+
+A hub with many configured peers, and a process that plays them all: memory, idle CPU, the handshake storm after a hub
+restart, status, reload and scrape. Needs root, or user namespaces. Raw results go to bench/results/.`;
+
+/** One row of the table. Times in ms, memory in MiB. */
+interface Row {
+  readonly peers: number;
+  /** Parsing and judging the configuration, in this process. */
+  readonly configMs: number;
+  readonly configBytes: number;
+  /** From exec to the first answer on the control socket. */
+  readonly startMs: number;
+  /** Resident before any peer called, and with every peer up. */
+  readonly rssConfiguredMiB: number;
+  readonly rssUpMiB: number;
+  /** Share of one core with every peer up and no traffic. */
+  readonly idleCpuPercent: number;
+  /** After kill -9 and a new start: until every peer has completed a handshake with the new process. */
+  readonly stormMs: number;
+  /** The same from the moment that the new process answers on its control socket. */
+  readonly stormAfterStartMs: number;
+  readonly stormHandshakes: number;
+  readonly stormFailures: number;
+  /** CPU of the hub per handshake, its start taken off. */
+  readonly hubCpuPerHandshakeMs: number;
+  readonly statusMs: number;
+  readonly statusBytes: number;
+  readonly scrapeMs: number;
+  readonly scrapeBytes: number;
+  /** One peer changed, one gone, one new. */
+  readonly reloadMs: number;
+  /** Nothing changed. */
+  readonly reloadNothingMs: number;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      peers: { type: 'string', default: '1,100,1000,10000' },
+      idle: { type: 'string', default: '10' },
+      profile: { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help === true) {
+    process.stdout.write(`${USAGE}\n`);
+    return;
+  }
+  const rows: Row[] = [];
+  for (const peers of values.peers.split(',').map(Number)) {
+    process.stderr.write(`${peers} peers\n`);
+    rows.push(await measure(peers, Number(values.idle) * 1000, values.profile));
+  }
+  const run = { schema: 'dtunnel.many-peers/1', machine: machineFacts(), rows };
+  mkdirSync(RESULTS, { recursive: true });
+  const file = join(RESULTS, `many-peers-${run.machine.date.slice(0, 19).replaceAll(':', '')}.json`);
+  writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
+  process.stdout.write(values.json === true ? `${JSON.stringify(run)}\n` : `${table(rows)}\nraw results: ${file}\n`);
+}
+
+async function measure(peers: number, idleMs: number, profile: string | undefined): Promise<Row> {
+  const rig = await buildRig({ internet: 'direct' });
+  try {
+    const hub = await Hub.prepare(rig, peers, profile);
+    const text = hub.config();
+    const began = now();
+    const parsed = parseSettings('hub.conf', text, NO_FILES);
+    const configMs = now() - began;
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.error).slice(0, 1000));
+
+    const startMs = await hub.start();
+    const rssConfiguredMiB = hub.rss();
+    const spokes = await Spokes.start(rig, peers, hub.fingerprint);
+    await spokes.all(now());
+    await delay(SETTLE_MS);
+
+    const before = hub.cpu();
+    await delay(idleMs);
+    const idleCpuPercent = ((hub.cpu() - before) / (idleMs / 1000)) * 100;
+    const rssUpMiB = hub.rss();
+    const status = await best(() => hub.get('status'));
+    const scrape = await best(() => hub.get('metrics'));
+    const nothing = await best(() => hub.reload());
+    hub.rewrite(hub.config(true));
+    const changed = await hub.reload();
+
+    hub.rewrite(text);
+    await hub.kill();
+    spokes.mark();
+    const restarted = now();
+    const answered = await hub.start();
+    const cpu = hub.cpu();
+    const storm = await spokes.all(restarted);
+    const stormCpu = hub.cpu() - cpu;
+    await hub.down();
+    return {
+      peers,
+      configMs,
+      configBytes: text.length,
+      startMs,
+      rssConfiguredMiB,
+      rssUpMiB,
+      idleCpuPercent,
+      stormMs: storm.ms,
+      stormAfterStartMs: storm.ms - answered,
+      stormHandshakes: storm.report.handshakes,
+      stormFailures: storm.report.failures,
+      hubCpuPerHandshakeMs: (stormCpu * 1000) / storm.report.handshakes,
+      statusMs: status.ms,
+      statusBytes: status.bytes,
+      scrapeMs: scrape.ms,
+      scrapeBytes: scrape.bytes,
+      reloadMs: changed.ms,
+      reloadNothingMs: nothing.ms,
+    };
+  } finally {
+    await rig.close();
+  }
+}
+
+/** The daemon under test. */
+class Hub {
+  readonly fingerprint: string;
+  readonly #rig: Rig;
+  readonly #peers: number;
+  readonly #identities: SpokeIdentities;
+  readonly #client: ControlClient;
+  readonly #profile: string | undefined;
+  #process: ChildProcess | undefined;
+
+  private constructor(rig: Rig, peers: number, fingerprint: string, profile: string | undefined) {
+    this.#rig = rig;
+    this.#peers = peers;
+    this.fingerprint = fingerprint;
+    this.#profile = profile;
+    this.#identities = new SpokeIdentities(rig.enclosure.path(`${FOLDER}/spoke`));
+    this.#client = new ControlClient('hub', { dir: rig.enclosure.path('/run/dtunnel'), timeoutMs: 120_000 });
+  }
+
+  static async prepare(rig: Rig, peers: number, profile: string | undefined): Promise<Hub> {
+    const { enclosure, berlin, paris } = rig;
+    mkdirSync(enclosure.path(FOLDER), { recursive: true, mode: 0o700 });
+    await makeIdentityFiles(enclosure.path(`${FOLDER}/spoke`), 'spoke');
+    const identity = await makeIdentityFiles(enclosure.path(`${FOLDER}/hub`), 'hub');
+    // Every spoke has an address of its own, as spokes have: what is bounded per address is not in the way.
+    await enclosure.run(['ip', 'route', 'add', 'local', '100.64.0.0/10', 'dev', 'lo'], { netns: paris.gateway });
+    await enclosure.run(['ip', 'route', 'add', '100.64.0.0/10', 'via', paris.public4], { netns: berlin.gateway });
+    const hub = new Hub(rig, peers, formatFingerprint(identity.fingerprint), profile);
+    hub.rewrite(hub.config());
+    return hub;
+  }
+
+  /** With `changed`: the first peer has another prefix, the last is gone, and one is new. */
+  config(changed = false): string {
+    const sections = Array.from({ length: this.#peers }, (_, i) => {
+      const index = changed && i === this.#peers - 1 ? this.#peers : i;
+      const prefix = changed && i === 0 ? '10.255.255.255/32' : innerPrefix(index);
+      return `[Peer]\nName = spoke${index}\nFingerprint = ${this.#identities.fingerprint(index)}\nAllowedIPs = ${prefix}\n`;
+    });
+    return `[Interface]
+Name = hub
+Address = 172.31.0.1/32
+ListenPort = ${HUB_PORT}
+Certificate = ${FOLDER}/hub.crt
+PrivateKey = ${FOLDER}/hub.key
+LogLevel = warn
+
+${sections.join('\n')}`;
+  }
+
+  rewrite(text: string): void {
+    writeFileSync(this.#rig.enclosure.path(`${FOLDER}/hub.conf`), text, { mode: 0o600 });
+  }
+
+  /** Yields how long it took until the daemon answered. */
+  async start(): Promise<number> {
+    const began = now();
+    const flags = this.#profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profile}`];
+    const child = this.#rig.enclosure.start(
+      [process.execPath, ...flags, builtProgram('main.js'), 'run', `${FOLDER}/hub.conf`],
+      { netns: this.#rig.berlin.gateway, stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    this.#process = child;
+    let said = '';
+    child.stderr?.setEncoding('utf8').on('data', (more: string) => {
+      if (said.length < 10_000) said += more;
+    });
+    while (child.exitCode === null) {
+      try {
+        await this.#client.hello();
+        return now() - began;
+      } catch {
+        await delay(10);
+      }
+    }
+    throw new Error(`the hub did not start: ${said}`);
+  }
+
+  async kill(): Promise<void> {
+    if (this.#process !== undefined) await stop(this.#process, 'SIGKILL');
+  }
+
+  async down(): Promise<void> {
+    const child = this.#process;
+    const ended = new Promise((resolve) => child?.once('close', resolve));
+    await this.#client.down();
+    await ended;
+  }
+
+  cpu(): number {
+    return usageOf([this.#process?.pid ?? 0]).cpuSeconds;
+  }
+
+  rss(): number {
+    return usageOf([this.#process?.pid ?? 0]).rssMiB[0] ?? 0;
+  }
+
+  async reload(): Promise<Timed> {
+    const began = now();
+    await this.#client.reload({ plan: false, revert: false });
+    return { ms: now() - began, bytes: 0 };
+  }
+
+  /** Time and size of an answer on the control socket, unread. */
+  get(what: 'status' | 'metrics'): Promise<Timed> {
+    const began = now();
+    return new Promise((resolve, reject) => {
+      const socketPath = this.#rig.enclosure.path('/run/dtunnel/hub.sock');
+      const headers = { 'dtunnel-protocol': '1' };
+      const query = request({ socketPath, path: `/v1/${what}`, headers }, (answer) => {
+        let bytes = 0;
+        answer.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+        });
+        answer.on('end', () => {
+          if (answer.statusCode === 200) resolve({ ms: now() - began, bytes });
+          else reject(new Error(`${what}: ${answer.statusCode}`));
+        });
+      });
+      query.on('error', reject).end();
+    });
+  }
+}
+
+/** The process that plays the peers. */
+class Spokes {
+  readonly #child: ChildProcess;
+  readonly #count: number;
+  #report: SpokesReport | undefined;
+  #changed: () => void = () => undefined;
+
+  private constructor(child: ChildProcess, count: number) {
+    this.#child = child;
+    this.#count = count;
+    if (child.stdout === null) throw new Error('spokes have an output');
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      this.#report = JSON.parse(line);
+      this.#changed();
+    });
+  }
+
+  static async start(rig: Rig, count: number, fingerprint: string): Promise<Spokes> {
+    const program = fileURLToPath(new URL('./hub/spokes.js', import.meta.url));
+    const options = { count, hub: rig.berlin.public4, fingerprint, identity: `${FOLDER}/spoke` };
+    const child = rig.enclosure.start(
+      [process.execPath, program, ...Object.entries(options).map(([name, value]) => `--${name}=${value}`)],
+      { netns: rig.paris.gateway, stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    return new Spokes(child, count);
+  }
+
+  mark(): void {
+    this.#report = undefined;
+    this.#child.stdin?.write('mark\n');
+  }
+
+  /** Waits until every spoke has completed a handshake since the mark; yields how long after `since` that was. */
+  async all(since: number): Promise<{ readonly ms: number; readonly report: SpokesReport }> {
+    const end = now() + STORM_TIMEOUT_MS;
+    for (;;) {
+      const report = this.#report;
+      if (report !== undefined && report.spokes === this.#count) return { ms: report.lastAt - since, report };
+      if (this.#child.exitCode !== null) throw new Error('the spokes ended');
+      if (now() > end) throw new Error(`only ${report?.spokes ?? 0} of ${this.#count} peers came up`);
+      const woken = new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+      await Promise.race([woken, delay(1000)]);
+    }
+  }
+}
+
+interface Timed {
+  readonly ms: number;
+  readonly bytes: number;
+}
+
+/** The median of five. */
+async function best(run: () => Promise<Timed>): Promise<Timed> {
+  const all: Timed[] = [];
+  for (let i = 0; i < 5; i++) all.push(await run());
+  return all.sort((a, b) => a.ms - b.ms)[2] ?? { ms: Number.NaN, bytes: 0 };
+}
+
+function table(rows: readonly Row[]): string {
+  const first = rows[0];
+  const lines: (readonly [string, (row: Row) => string])[] = [
+    ['peers', (row) => String(row.peers)],
+    ['configuration read, ms', (row) => row.configMs.toFixed(0)],
+    ['start to first answer, ms', (row) => row.startMs.toFixed(0)],
+    ['RSS configured, MiB', (row) => row.rssConfiguredMiB.toFixed(0)],
+    ['RSS all up, MiB', (row) => row.rssUpMiB.toFixed(0)],
+    [
+      'memory per peer, KiB',
+      (row) =>
+        first === undefined || row === first
+          ? ''
+          : (((row.rssUpMiB - first.rssUpMiB) * 1024) / (row.peers - first.peers)).toFixed(1),
+    ],
+    ['idle CPU, % of a core', (row) => row.idleCpuPercent.toFixed(1)],
+    ['restart to all back, s', (row) => (row.stormMs / 1000).toFixed(1)],
+    ['… after the first answer, s', (row) => (row.stormAfterStartMs / 1000).toFixed(1)],
+    ['handshakes per s', (row) => (row.stormHandshakes / (row.stormAfterStartMs / 1000)).toFixed(0)],
+    ['handshakes, failed', (row) => `${row.stormHandshakes}, ${row.stormFailures}`],
+    ['hub CPU per handshake, ms', (row) => row.hubCpuPerHandshakeMs.toFixed(2)],
+    ['status, ms', (row) => row.statusMs.toFixed(0)],
+    ['scrape, ms', (row) => row.scrapeMs.toFixed(0)],
+    ['reload of three changes, ms', (row) => row.reloadMs.toFixed(0)],
+    ['reload of nothing, ms', (row) => row.reloadNothingMs.toFixed(0)],
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return lines
+    .map(([name, cell]) => `${name.padEnd(width)}  ${rows.map((row) => cell(row).padStart(9)).join(' ')}`)
+    .join('\n');
+}
+
+/** CLOCK_MONOTONIC, the same in every process of the machine. */
+function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+const FOLDER = '/run/sites';
+const RESULTS = fileURLToPath(new URL('../../../bench/results', import.meta.url));
+/** For the first probes, path MTU searches and the memory of the handshakes to pass. */
+const SETTLE_MS = 15_000;
+const STORM_TIMEOUT_MS = 600_000;
+
+await main();
