@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { live } from './life.ts';
 
 /** Seeds of this run; the long run asks for as many as it likes. */
-const SEEDS = Number(process.env['DTUNNEL_SEEDS'] ?? 500);
+const SEEDS = Number(process.env['DTUNNEL_SEEDS'] ?? 400);
 const FIRST = Number(process.env['DTUNNEL_FIRST_SEED'] ?? 1);
 
 describe('both ends doing things at once', () => {

@@ -78,17 +78,19 @@ describe('an endpoint that fails', () => {
     expect(paris.eventsOf('endpoint-changed').at(-1)?.reason).toBe('failover');
   });
 
-  it('a hundred times: never more than 1.5 seconds', () => {
+  it('a hundred times: never more than 1.5 seconds', { timeout: 300_000 }, () => {
     const sites = twoUplinks({ seed: 9 });
     const { world, berlin, paris } = sites;
     world.run(3000);
-    const until = plus(world.now, 100 * 16_000);
-    world.traffic(paris, ['10.2.0.1', '10.1.0.1'], 20, until);
-    world.traffic(berlin, ['10.1.0.1', '10.2.0.1'], 20, until);
+    const until = plus(world.now, 100 * 10_000);
+    world.traffic(paris, ['10.2.0.1', '10.1.0.1'], 50, until);
+    world.traffic(berlin, ['10.1.0.1', '10.2.0.1'], 50, until);
     paris.reload([{ ...(paris.settings.peers[0] ?? never()), failback: seconds(2) }]);
     const gaps: number[] = [];
     for (let i = 0; i < 100; i++) {
-      world.run(9000);
+      berlin.receivedAt.clear();
+      paris.receivedAt.clear();
+      world.run(4000);
       const used = at(paris) ?? '';
       cut(sites, used, true);
       const from = world.now;

@@ -3,7 +3,7 @@ import { seconds } from '../../src/base/brand.ts';
 import { identityOf } from '../support/pair.ts';
 import { losses } from '../support/world.ts';
 import * as sitesModule from './sites.ts';
-import { BERLIN, bothWays, linked, type PairOfSites, type PairOptions, PARIS, REAL } from './sites.ts';
+import { BERLIN, bothWays, linked, type PairOfSites, type PairOptions, PARIS, QUICK, REAL } from './sites.ts';
 
 // With the real engine: this file is about the two working together.
 const twoSites = (options: PairOptions = {}): PairOfSites => sitesModule.twoSites({ ...REAL, ...options });
@@ -19,7 +19,7 @@ describe('a link between two sites', () => {
   });
 
   it('comes up within two seconds when the caller has been calling for long', () => {
-    const sites = twoSites();
+    const sites = twoSites(QUICK);
     sites.paris.start();
     sites.world.run(120_000);
     sites.berlin.start();
@@ -44,7 +44,7 @@ describe('a link between two sites', () => {
   });
 
   it('stays up while idle, and is down DeadAfter after the far end has gone', () => {
-    const sites = linkedSites();
+    const sites = linkedSites(QUICK);
     sites.world.run(600_000);
     expect(linked(sites)).toBe(true);
     sites.paris.kill();
@@ -97,7 +97,7 @@ describe('both ends call each other', () => {
     sites.world.run(apart);
     sites.berlin.start();
     sites.world.until(() => linked(sites), 5000);
-    const { toBerlin, toParis } = bothWays(sites, 7, 30_000);
+    const { toBerlin, toParis } = bothWays(sites, 20, 20_000);
     sites.world.run(90_000);
     expect(losses(toBerlin, sites.berlin)).toEqual({ lost: 0, duplicated: 0 });
     expect(losses(toParis, sites.paris)).toEqual({ lost: 0, duplicated: 0 });
@@ -123,9 +123,9 @@ describe('a bad path', () => {
   });
 
   it.each([1, 2, 3, 4])('loses a third each way: never goes down (seed %i)', (seed) => {
-    const sites = linkedSites({ seed, quality: { delay: 20, loss: 0.3 } });
-    bothWays(sites, 50, 600_000);
-    sites.world.run(1_200_000);
+    const sites = linkedSites({ ...QUICK, seed, quality: { delay: 20, loss: 0.3 } });
+    bothWays(sites, 100, 300_000);
+    sites.world.run(900_000);
     expect(sites.berlin.eventsOf('peer-state').filter((e) => e.to === 'down')).toEqual([]);
     expect(sites.paris.eventsOf('peer-state').filter((e) => e.to === 'down')).toEqual([]);
     expect(sites.paris.peer('berlin').loss).toBeGreaterThan(0.3);
@@ -174,7 +174,7 @@ describe('stopping and starting again', () => {
   });
 
   it('survives being suspended for an hour', () => {
-    const sites = linkedSites();
+    const sites = linkedSites(QUICK);
     sites.world.run(10_000);
     sites.paris.frozen = true;
     sites.world.run(3_600_000);
@@ -194,7 +194,7 @@ describe('stopping and starting again', () => {
   });
 
   it('keeps trying for as long as it takes', () => {
-    const sites = twoSites();
+    const sites = twoSites(QUICK);
     sites.paris.start();
     sites.world.run(3_600_000);
     const failures = sites.paris.eventsOf('handshake-failed');

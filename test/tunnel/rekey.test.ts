@@ -4,7 +4,7 @@ import { losses } from '../support/world.ts';
 import { bothWays, linkedSites, type PairOfSites, REAL } from './sites.ts';
 
 /** Traffic both ways for a while; nothing may be lost or come twice. */
-function expectNoLoss(sites: PairOfSites, duration: number, meanwhile: () => void, interval = 3): void {
+function expectNoLoss(sites: PairOfSites, duration: number, meanwhile: () => void, interval = 8): void {
   const { toBerlin, toParis } = bothWays(sites, interval, duration);
   meanwhile();
   sites.world.run(duration + 5000);
@@ -19,7 +19,7 @@ const rekeys = (sites: PairOfSites): number =>
 describe('rekey', () => {
   it('on command loses nothing, at the client', () => {
     const sites = linkedSites(REAL);
-    expectNoLoss(sites, 20_000, () => {
+    expectNoLoss(sites, 10_000, () => {
       sites.world.after(1000, () => sites.paris.do((t, now) => t.rekey('berlin', now)));
     });
     expect(rekeys(sites)).toBe(1);
@@ -29,7 +29,7 @@ describe('rekey', () => {
 
   it('on command loses nothing, at the server, which asks the client', () => {
     const sites = linkedSites(REAL);
-    expectNoLoss(sites, 20_000, () => {
+    expectNoLoss(sites, 10_000, () => {
       sites.world.after(1000, () => sites.berlin.do((t, now) => t.rekey(undefined, now)));
     });
     expect(sites.paris.eventsOf('handshake-completed').map((e) => e.trigger)).toEqual(['start', 'peer']);
@@ -37,7 +37,7 @@ describe('rekey', () => {
 
   it('on command at both ends at once is one rekey', () => {
     const sites = linkedSites(REAL);
-    expectNoLoss(sites, 20_000, () => {
+    expectNoLoss(sites, 10_000, () => {
       sites.world.after(1000, () => {
         sites.berlin.do((t, now) => t.rekey('paris', now));
         sites.paris.do((t, now) => t.rekey('berlin', now));
@@ -51,9 +51,9 @@ describe('rekey', () => {
       parisPeer: { rekeyAfter: seconds(60) },
       berlinPeer: { rekeyAfter: seconds(60) },
     });
-    expectNoLoss(sites, 600_000, () => undefined, 50);
-    expect(rekeys(sites)).toBeGreaterThanOrEqual(10);
-    expect(rekeys(sites)).toBeLessThanOrEqual(12);
+    expectNoLoss(sites, 300_000, () => undefined, 50);
+    expect(rekeys(sites)).toBeGreaterThanOrEqual(5);
+    expect(rekeys(sites)).toBeLessThanOrEqual(6);
     expect(sites.paris.eventsOf('handshake-completed').at(-1)?.trigger).toBe('time');
   });
 
@@ -94,7 +94,7 @@ describe('rekey', () => {
     expect(rekeys(sites)).toBe(1);
   });
 
-  it.each([1, 2, 3, 4, 5, 6])('on a path that duplicates, reorders and delays loses nothing (seed %i)', (seed) => {
+  it.each([1, 2, 3, 4])('on a path that duplicates, reorders and delays loses nothing (seed %i)', (seed) => {
     const sites = linkedSites({
       ...REAL,
       seed,
@@ -103,11 +103,11 @@ describe('rekey', () => {
     });
     expectNoLoss(
       sites,
-      100_000,
+      60_000,
       () => {
         for (let i = 0; i < 20; i++) {
           const site = i % 3 === 0 ? sites.berlin : sites.paris;
-          sites.world.after(1000 + i * 4000, () => site.do((t, now) => t.rekey(undefined, now)));
+          sites.world.after(1000 + i * 2500, () => site.do((t, now) => t.rekey(undefined, now)));
         }
       },
       11,
@@ -115,7 +115,7 @@ describe('rekey', () => {
     expect(rekeys(sites) + sites.berlin.eventsOf('handshake-completed').length).toBeGreaterThan(10);
   });
 
-  it('works a thousand times without a packet lost', () => {
+  it('works a thousand times without a packet lost', { timeout: 300_000 }, () => {
     const sites = linkedSites({ quality: { delay: 3, jitter: 1 } });
     expectNoLoss(
       sites,

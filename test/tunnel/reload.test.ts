@@ -117,7 +117,7 @@ describe('reload', () => {
     expect(losses(toParis, sites.paris)).toEqual({ lost: 0, duplicated: 0 });
   });
 
-  it('of a thousand random settings that keep the peer loses nothing', () => {
+  it('of a thousand random settings that keep the peer loses nothing', { timeout: 300_000 }, () => {
     const sites = linkedSites();
     const { toBerlin, toParis } = bothWays(sites, 20, 100_000);
     const { random } = sites.world;

@@ -9,15 +9,15 @@ const RTT = 20;
 /** How long after its restart the first packet comes through each way. */
 function recovery(sites: PairOfSites, which: 'berlin' | 'paris', pause = 300): { berlin: number; paris: number } {
   const { world, berlin, paris } = sites;
-  bothWays(sites, 2, 20_000 + pause);
-  world.run(3000);
+  bothWays(sites, 2, 7000 + pause);
+  world.run(2000);
   sites[which].kill();
   world.run(pause);
   for (const site of [berlin, paris]) site.receivedAt.clear();
   for (const site of [berlin, paris]) site.received.clear();
   const at = world.now;
   sites[which].start();
-  world.run(15_000);
+  world.run(4000);
   const first = (times: Map<number, Instant>): number => Math.min(...times.values()) - at;
   return { berlin: first(berlin.receivedAt), paris: first(paris.receivedAt) };
 }
@@ -100,7 +100,7 @@ describe('records of unknown sessions', () => {
       brought += record.length;
       sites.world.after(i * 10, () => sites.berlin.forge(victim, record));
     }
-    sites.world.run(60_000);
+    sites.world.run(40_000);
     expect(provoked).toBeGreaterThan(0);
     expect(provoked).toBeLessThan(brought / 4);
     expect(sites.berlin.tunnel.halfOpen).toBe(0);
