@@ -7,7 +7,7 @@ import type { Association } from './association.ts';
 import { Caller, type CallerHost } from './caller.ts';
 import type { Context } from './context.ts';
 import type { GoodbyeReason } from './control-message.ts';
-import type { PeerState } from './effects.ts';
+import type { HandshakeTrigger, PeerState } from './effects.ts';
 import type { Resolution } from './face.ts';
 import type { Leg } from './leg.ts';
 import {
@@ -250,7 +250,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       return;
     }
     session.rekeyAt = this.#rekeyAt(session, now);
-    const isRekey = this.#sessions.some((s) => s.health !== 'dead' && s.association.role === association.role);
+    const isRekey = this.#isRekey(association);
     this.#sessions = [...this.#sessions, session];
     if (association.role === 'client') this.#caller.completed(session, now);
     if (!session.speaks) {
@@ -474,9 +474,16 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       path: association.path,
       reason,
       trigger: association.trigger,
-      isRekey: this.#current !== undefined && this.#current.health === 'alive',
+      isRekey: this.#isRekey(association),
       retryIn,
     });
+  }
+
+  /** Whether a handshake is to replace keys that work. A server sees that by the far end it shares with another. */
+  #isRekey(association: Association): boolean {
+    if (association.role === 'client') return RENEWALS.includes(association.trigger);
+    const { remote } = association.path;
+    return this.#sessions.some((s) => s.health === 'alive' && sameEndpoint(s.association.path.remote, remote));
   }
 
   #sessionClosed(session: Session, reason: CloseReason, now: Instant): void {
@@ -560,6 +567,9 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
 /** Comes after every configured endpoint. */
 const UNCONFIGURED = 500;
+
+/** Triggers of handshakes that replace keys that work. */
+const RENEWALS: readonly HandshakeTrigger[] = ['time', 'data', 'manual', 'peer'];
 
 /** Certificates are mentioned this many seconds before they expire. */
 const EXPIRY_WARNING = 30 * 86_400;
