@@ -66,6 +66,12 @@ settings() {
 # Everything that is missing at once, each with the package that has it.
 check_tools() {
   missing=()
+  [ $upload = no ] || need openstack python3-openstackclient
+  if [ $upload != only ]; then builder_tools; fi
+  [ ${#missing[@]} -eq 0 ] || die "missing: $(printf '%s; ' "${missing[@]}" | sed 's/; $//')"
+}
+
+builder_tools() {
   need disk-image-create python3-diskimage-builder
   need debootstrap debootstrap
   need sudo sudo
@@ -75,8 +81,6 @@ check_tools() {
     [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || [ "$ARCH" != arm64 ] \
       || missing+=('a kernel that runs arm64 programs by qemu (qemu-user-static, binfmt-support)')
   fi
-  [ $upload = no ] || need openstack python3-openstackclient
-  [ ${#missing[@]} -eq 0 ] || die "missing: $(printf '%s; ' "${missing[@]}" | sed 's/; $//')"
   [ "$(id -u)" = 0 ] || sudo -n true 2> /dev/null || die 'diskimage-builder needs root: run as root, or as one who may sudo'
 }
 

@@ -35,7 +35,7 @@ export class Cloud {
   async start(): Promise<void> {
     await this.#install();
     await this.standIns.start();
-    await this.services.start();
+    await this.services.startHeat();
   }
 
   /** Puts what a release would hold where instances run it from, so that nobody's next build changes it meanwhile. */

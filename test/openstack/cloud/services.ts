@@ -7,7 +7,7 @@ import { command } from '../../support/command.ts';
 /** Where the cloud is: an address of the bridge that run.sh made, in a range for such tests (RFC 2544). */
 export const CLOUD = '198.18.0.1';
 /** Ports as in any installation. */
-const PORTS = { keystone: 5000, heat: 8004, heatCfn: 8000 } as const;
+const PORTS = { keystone: 5000, heat: 8004, heatCfn: 8000, glance: 9292 } as const;
 /** Address of the identity service. */
 export const KEYSTONE = `http://${CLOUD}:${PORTS.keystone}/v3`;
 /** One password for everybody: nobody else can reach these services. */
@@ -19,22 +19,45 @@ export interface Session {
   readonly projectId: string;
 }
 
-/** Keystone and Heat as Debian packages them, each one process on SQLite. */
+/** Keystone, Heat and Glance as Debian packages them, each one process on SQLite. */
 export class Services {
   readonly #folder: string;
   readonly #running: ChildProcess[] = [];
-  /** What runs under `standIn`, an address that answers for Nova, Neutron and Glance. */
-  readonly #standIn: string;
+  /** Address that answers for Nova, Neutron and Glance. */
+  readonly #standIn: string | undefined;
 
-  constructor(folder: string, standIn: string) {
+  /** Without `standIn`, Glance is the real one. */
+  constructor(folder: string, standIn?: string) {
     this.#folder = folder;
     this.#standIn = standIn;
   }
 
-  async start(): Promise<void> {
+  /** Starts keystone and Heat. */
+  async startHeat(): Promise<void> {
     await this.#startKeystone();
     const domain = await this.#furnish();
     await this.#startHeat(domain);
+  }
+
+  /** Starts keystone and Glance. */
+  async startGlance(): Promise<void> {
+    await this.#startKeystone();
+    await this.#furnish();
+    await this.#startGlance();
+  }
+
+  /** What the command-line clients need to know to act as an ordinary project member. */
+  clientEnvironment(): Readonly<Record<string, string>> {
+    return {
+      OS_AUTH_URL: KEYSTONE,
+      OS_USERNAME: 'demo',
+      OS_PASSWORD: PASSWORD,
+      OS_PROJECT_NAME: 'demo',
+      OS_USER_DOMAIN_ID: 'default',
+      OS_PROJECT_DOMAIN_ID: 'default',
+      OS_IDENTITY_API_VERSION: '3',
+      OS_REGION_NAME: 'RegionOne',
+    };
   }
 
   /** Logs in as an ordinary project member who may own stacks. */
@@ -52,7 +75,7 @@ export class Services {
   }
 
   /** The end of a service's log, for a test that fails. */
-  log(service: 'heat' | 'keystone', lines = 40): string {
+  log(service: 'heat' | 'keystone' | 'glance', lines = 40): string {
     return readFileSync(join(this.#folder, `${service}.log`), 'utf8')
       .split('\n')
       .slice(-lines)
@@ -152,9 +175,13 @@ key_repository = ${this.#path('credential')}
     const catalog = {
       orchestration: `http://${CLOUD}:${PORTS.heat}/v1/%(tenant_id)s`,
       cloudformation: `http://${CLOUD}:${PORTS.heatCfn}/v1`,
-      compute: `${this.#standIn}/compute/v2.1`,
-      network: `${this.#standIn}/network`,
-      image: `${this.#standIn}/image`,
+      ...(this.#standIn === undefined
+        ? { image: `http://${CLOUD}:${PORTS.glance}` }
+        : {
+            compute: `${this.#standIn}/compute/v2.1`,
+            network: `${this.#standIn}/network`,
+            image: `${this.#standIn}/image`,
+          }),
     };
     for (const [type, url] of Object.entries(catalog)) {
       const service = idIn(await ask('POST', '/services', { service: { type, name: type } }));
@@ -164,6 +191,42 @@ key_repository = ${this.#path('credential')}
       }
     }
     return domain;
+  }
+
+  async #startGlance(): Promise<void> {
+    const config = this.#path('glance.conf');
+    mkdirSync(this.#path('images'));
+    writeFileSync(
+      config,
+      `[DEFAULT]
+log_file = ${this.#path('glance.log')}
+bind_host = ${CLOUD}
+bind_port = ${PORTS.glance}
+workers = 0
+[database]
+connection = sqlite:///${this.#path('glance.db')}
+[glance_store]
+stores = file
+default_store = file
+filesystem_store_datadir = ${this.#path('images')}
+[paste_deploy]
+flavor = keystone
+config_file = /etc/glance/glance-api-paste.ini
+[keystone_authtoken]
+www_authenticate_uri = ${KEYSTONE}
+auth_type = password
+auth_url = ${KEYSTONE}
+username = heat
+password = ${PASSWORD}
+user_domain_id = default
+project_name = service
+project_domain_id = default
+`,
+    );
+    await must('/usr/bin/glance-manage', ['--config-file', config, 'db_sync']);
+    await writeAhead(this.#path('glance.db'));
+    this.#serve('glance', '/usr/bin/glance-api', ['--config-file', config]);
+    await answers(`http://${CLOUD}:${PORTS.glance}/`);
   }
 
   async #startHeat(domain: string): Promise<void> {

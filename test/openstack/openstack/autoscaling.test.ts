@@ -29,13 +29,13 @@ it('a group that shrinks drains the member that goes, and nobody else notices', 
   };
   await cloud.heat.create('group', 'autoscaling.yaml', parameters, 10);
   const { outputs } = await cloud.heat.wait('group', 'CREATE_COMPLETE', 600_000);
-  const fingerprints = outputs['fingerprints'] as readonly string[];
-  const addresses = outputs['tunnel_addresses'] as readonly string[];
-  expect(new Set(fingerprints).size).toBe(3);
-  expect(new Set(addresses).size).toBe(3);
+  const fingerprints = byMember(outputs['fingerprints']);
+  const addresses = byMember(outputs['tunnel_addresses']);
+  expect(new Set(fingerprints.values()).size).toBe(3);
+  expect(new Set(addresses.values()).size).toBe(3);
 
   // The far side learns of the members from the outputs, as its automation would.
-  const peers = fingerprints.map((print, i) => section(`m${i}`, print, undefined, addresses[i] ?? ''));
+  const peers = [...fingerprints].map(([name, print]) => section(name, print, undefined, addresses.get(name) ?? ''));
   await farEnd(paris, 'paris', PARIS, peers);
   const up = await paris.run(['dtunnel', 'status', 'paris', '--wait', '--timeout', '50s']);
   expect(up.status, up.output).toBe(0);
@@ -62,3 +62,8 @@ it('a group that shrinks drains the member that goes, and nobody else notices', 
   const victim = members.find(({ server }) => server.status === 'DELETED');
   expect(victim?.instance.console).toMatch(/dtunnel lifecycle DELETE member: drain: (drained|timeout)/);
 });
+
+/** An output of the group: a value for each member, by its name. */
+function byMember(output: unknown): ReadonlyMap<string, string> {
+  return new Map(Object.entries(output ?? {}).map(([name, value]) => [name, String(value)]));
+}
