@@ -120,9 +120,12 @@ export const HALF_OPEN_BYTES = 64 * 1024;
 export const SOURCE_HANDSHAKE_RATE = 10;
 export const SOURCE_HANDSHAKE_BURST = 30;
 
-/** The same for all strangers together: about half of one core's work. */
-export const STRANGER_HANDSHAKE_RATE = 500;
-export const STRANGER_HANDSHAKE_BURST = 1000;
+/**
+ * The same for all strangers together: after a restart every site is one, and ten thousand of them are to be back in ten
+ * seconds; accepting a hello costs a key pair and a signature, a quarter of a core at this rate.
+ */
+export const STRANGER_HANDSHAKE_RATE = 1000;
+export const STRANGER_HANDSHAKE_BURST = 2000;
 
 /** Sources remembered for rate limits; the longest unused is forgotten. */
 export const MAX_SOURCES = 4096;
