@@ -23,6 +23,9 @@ export interface AssociationOwner {
 
 /** How to begin an association. */
 export interface AssociationSpec {
+  readonly owner: AssociationOwner;
+  /** The slot it is to have; given back when it ends. */
+  readonly lease: SlotLease;
   readonly role: Role;
   readonly path: Path;
   readonly trigger: HandshakeTrigger;
@@ -72,10 +75,10 @@ export class Association {
   #sent = 0;
   #closed = false;
 
-  constructor(context: Context, lease: SlotLease, spec: AssociationSpec, owner: AssociationOwner, now: Instant) {
+  constructor(context: Context, spec: AssociationSpec, now: Instant) {
     this.#context = context;
-    this.#owner = owner;
-    this.lease = lease;
+    this.#owner = spec.owner;
+    this.lease = spec.lease;
     this.role = spec.role;
     this.path = spec.path;
     this.trigger = spec.trigger;

@@ -39,10 +39,10 @@ export class Caller implements LegOwner {
   #pausedUntil: Instant | undefined;
   #nextAt: Instant | undefined;
 
-  constructor(context: Context, host: CallerHost, endpoints: readonly HostPort[], now: Instant) {
+  constructor(context: Context, host: CallerHost, now: Instant) {
     this.#context = context;
     this.#host = host;
-    this.#legs = endpoints.map((target, index) => new Leg(this, target, index, now));
+    this.#legs = host.settings.endpoints.map((target, index) => new Leg(this, { target, index }, now));
   }
 
   /** To the configured endpoints, in their order. */
@@ -112,7 +112,7 @@ export class Caller implements LegOwner {
     this.#calls.delete(association);
     if (leg === undefined) {
       const { address, port } = association.path.remote;
-      leg = new Leg(this, { host: address, port }, undefined, now);
+      leg = new Leg(this, { target: { host: address, port }, index: undefined }, now);
       this.#strays = [...this.#strays, leg];
     }
     if (leg.live !== undefined && leg.live.health !== 'alive') leg.failedAt = now;
@@ -143,7 +143,7 @@ export class Caller implements LegOwner {
     const before = this.#legs;
     this.#legs = endpoints.map((target, index) => {
       const kept = before.find((leg) => leg.target.host === target.host && leg.target.port === target.port);
-      if (kept === undefined) return new Leg(this, target, index, now);
+      if (kept === undefined) return new Leg(this, { target, index }, now);
       kept.index = index;
       return kept;
     });
@@ -199,8 +199,9 @@ export class Caller implements LegOwner {
     const known = memories.get(path.remote.address);
     const association = new Association(
       this.#context,
-      lease,
       {
+        owner: this.#host,
+        lease,
         role: 'client',
         path,
         trigger,
@@ -212,7 +213,6 @@ export class Caller implements LegOwner {
         initialTimeout: callTimer(known),
         pathMtu: (known?.pathMtu ?? newPathMtu(now)).mtu as PathMtu,
       },
-      this.#host,
       now,
     );
     this.#calls.set(association, leg);

@@ -295,8 +295,9 @@ export class FrontDoor implements AssociationOwner {
     if (lease === undefined) return;
     const association = new Association(
       this.#context,
-      lease,
       {
+        owner: this,
+        lease,
         role,
         path,
         trigger,
@@ -308,7 +309,6 @@ export class FrontDoor implements AssociationOwner {
         ...(from.hello === undefined ? {} : { hello: from.hello }),
         ...(from.unproven === undefined ? {} : { unproven: from.unproven }),
       },
-      this,
       now,
     );
     const entry: HalfOpen = { association, random: from.random ?? '', heapIndex: -1, due: undefined };

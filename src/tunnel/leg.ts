@@ -57,7 +57,7 @@ export class Leg {
   #round: Round | undefined;
   readonly #owner: LegOwner;
 
-  constructor(owner: LegOwner, target: HostPort, index: number | undefined, now: Instant) {
+  constructor(owner: LegOwner, { target, index }: Pick<Leg, 'target' | 'index'>, now: Instant) {
     this.#owner = owner;
     this.target = target;
     this.index = index;

@@ -63,13 +63,13 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   #rekeyAfter: Duration | 'off';
   #stopped = false;
 
-  constructor(context: Context, id: PeerId, settings: PeerSettings, now: Instant) {
+  constructor(context: Context, { id, settings }: Pick<Peer, 'id' | 'settings'>, now: Instant) {
     this.#context = context;
     this.id = id;
     this.settings = settings;
     this.since = now;
     this.#rekeyAfter = settings.rekeyAfter;
-    this.#caller = new Caller(context, this, settings.endpoints, now);
+    this.#caller = new Caller(context, this, now);
     this.state = judgePeer(this.#view()).state;
   }
 
@@ -243,7 +243,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   established(association: Association, established: Established, now: Instant): void {
     const memory = this.#memory(association.path.remote.address, now);
-    const session = new Session(this.#context, this, association, established, memory, now);
+    const session = new Session(this.#context, { owner: this, association, established, memory }, now);
     if (this.#expired(session)) {
       this.#fail(association, EXPIRED, this.#caller.failed(association, now)?.retryIn, now);
       association.close('bad_certificate', now);

@@ -54,6 +54,14 @@ export interface SessionOwner {
   moved(session: Session, now: Instant): void;
 }
 
+/** What a session is made from. */
+export interface SessionParts {
+  readonly owner: SessionOwner;
+  readonly association: Association;
+  readonly established: Established;
+  readonly memory: PathMemory;
+}
+
 /**
  * The life of an established association: probes and their answers, path MTU, moves, and what the far end says about
  * it. `check` is due at `checkAt`; what to do is decided by liveness.ts, path-mtu.ts and roaming.ts and carried out here.
@@ -105,14 +113,8 @@ export class Session {
   #sealedSeen = 0;
   #openedSeen = 0;
 
-  constructor(
-    context: Context,
-    owner: SessionOwner,
-    association: Association,
-    established: Established,
-    memory: PathMemory,
-    now: Instant,
-  ) {
+  constructor(context: Context, parts: SessionParts, now: Instant) {
+    const { owner, association, established, memory } = parts;
     this.#context = context;
     this.#owner = owner;
     this.association = association;

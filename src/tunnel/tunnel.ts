@@ -237,7 +237,9 @@ export class Tunnel implements TunnelFace {
       this.#schedule.set(peer, undefined);
     }
     const freeId = this.#table.freeIds();
-    const peers = settings.peers.map((wanted, i) => matched[i] ?? new Peer(this.#context, freeId(), wanted, now));
+    const peers = settings.peers.map(
+      (wanted, i) => matched[i] ?? new Peer(this.#context, { id: freeId(), settings: wanted }, now),
+    );
     const changes = peers.map((peer, i) => ({ peer, isNew: matched[i] === undefined, wanted: settings.peers[i] }));
     // First everybody's settings, then the indexes, and only then what follows from them: nobody is named by old keys.
     for (const { peer, wanted } of changes) if (wanted !== undefined) peer.adopt(wanted);
