@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: [`test/openstack/${process.env['DTUNNEL_SUITE'] ?? 'openstack'}/**/*.test.ts`],
     fileParallelism: false,
-    testTimeout: 240_000,
+    testTimeout: 900_000,
     hookTimeout: 900_000,
     reporters: ['verbose'],
   },
