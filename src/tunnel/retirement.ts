@@ -1,4 +1,4 @@
-import { type Instant, later, ms } from '../base/brand.ts';
+import { earliest, type Instant, later, ms } from '../base/brand.ts';
 import { GRACE_MAX, GRACE_MIN, GRACE_RTTS, RETIRE_HARD, RETIRE_QUIET } from './limits.ts';
 import type { PathMemory } from './path-memory.ts';
 
@@ -26,6 +26,5 @@ export function retireAt(
   const rtt = session.memory.quality.rtt?.smoothed ?? 0;
   const grace = later(supersededAt, ms(Math.min(Math.max(GRACE_RTTS * rtt, GRACE_MIN), GRACE_MAX)));
   const quiet = later(session.lastReceive, RETIRE_QUIET);
-  const soonest = grace > quiet ? grace : quiet;
-  return soonest < hard ? soonest : hard;
+  return earliest(hard, later(grace, ms(Math.max(quiet - grace, 0))));
 }

@@ -98,6 +98,21 @@ describe('what status shows', () => {
     expect(rekeyIn).toBeLessThanOrEqual(100_000);
   });
 
+  it('is asked for at once on demand', () => {
+    const { world, paris } = linkedSites();
+    world.run(5000);
+    const before = paris.eventsOf('probe').length;
+    expect(paris.do((tunnel, now) => tunnel.probe('berlin', now))).toBe(true);
+    world.run(50);
+    expect(
+      paris
+        .eventsOf('probe')
+        .slice(before)
+        .map((e) => e.result),
+    ).toEqual(['answered']);
+    expect(paris.do((tunnel, now) => tunnel.probe('nobody', now))).toBe(false);
+  });
+
   it('says when the next attempt is due, and why the last one failed', () => {
     const { world, paris } = twoSites();
     paris.start();
