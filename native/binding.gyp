@@ -30,6 +30,7 @@
         'packet/split.cc',
         'plane/control_ring.cc',
         'plane/inbound.cc',
+        'plane/lane_sockets.cc',
         'plane/outbound.cc',
         'plane/plane.cc',
         'plane/record_protection.cc',

@@ -15,9 +15,9 @@ namespace dtunnel {
 class ReplayWindow {
  public:
   static constexpr std::uint64_t kWidth = 8192;
-  // A number is judged lost once this many newer ones have been seen. Most reordering is far shorter; the window
-  // itself still accepts what comes later.
-  static constexpr std::uint64_t kLossDistance = 256;
+  // A number is judged lost once this many newer ones have been seen: more than a sender's lanes overtake each other
+  // by. The window itself still accepts what comes later.
+  static constexpr std::uint64_t kLossDistance = 1024;
 
   enum class Outcome : std::uint8_t { kNewest, kLate, kDuplicate, kTooOld };
 

@@ -16,6 +16,8 @@ namespace {
 
 // How often `moved` may be repeated for a session.
 constexpr std::uint64_t kMovedEveryNs = 1'000'000'000;
+// A peer with lanes has moved when the port it is known by has been silent this long while others speak.
+constexpr std::uint64_t kLaneSilenceNs = 2'000'000'000;
 // Application data below this first octet is a control message: no IP version begins so.
 constexpr std::uint8_t kFirstControlLimit = 0x10;
 
@@ -298,11 +300,17 @@ Inbound::Opening Inbound::Claimed(Session* session, const RecordHeader& record) 
 
 // RFC 9146 §6: a newest authenticated record from elsewhere. Whether to follow it is the engine's to decide.
 void Inbound::NoticePath(Session* session) {
-  const Path& path = session->path.load(std::memory_order_seq_cst)->path;
+  const SessionPath& published = *session->path.load(std::memory_order_seq_cst);
+  const Path& path = published.path;
   const bool same = origin_.path.remote == path.remote &&
                     (path.local.family == 0 || path.local == origin_.path.local);
-  if (same) [[likely]]
+  if (same) [[likely]] {
+    if (session->many_ports.load(std::memory_order_relaxed)) {
+      session->own_path_ns.store(origin_.at_ns, std::memory_order_relaxed);
+    }
     return;
+  }
+  if (origin_.path.remote.address == published.path.remote.address && IsOtherLane(session, published)) return;
   std::uint64_t last = session->moved_ns.load(std::memory_order_relaxed);
   if (last != 0 && origin_.at_ns - last < kMovedEveryNs) return;
   if (!session->moved_ns.compare_exchange_strong(last, origin_.at_ns, std::memory_order_relaxed)) return;
@@ -312,6 +320,19 @@ void Inbound::NoticePath(Session* session) {
   head.path = origin_.path;
   head.at_ns = origin_.at_ns;
   if (!shared_->ring.Post(thread_, head, {})) session->moved_ns.store(last, std::memory_order_relaxed);
+}
+
+// Whether a record from another port of the peer's address comes from one of its lanes rather than from a new mapping of a
+// NAT on the way. Only a peer with lanes is heard from the port before a move again after it, with newest records.
+bool Inbound::IsOtherLane(Session* session, const SessionPath& path) const {
+  if (!session->has_our_id) return false;
+  if (!session->many_ports.load(std::memory_order_relaxed)) {
+    if (path.previous != origin_.path.remote) return false;
+    session->own_path_ns.store(origin_.at_ns, std::memory_order_relaxed);
+    session->many_ports.store(true, std::memory_order_relaxed);
+    return true;
+  }
+  return origin_.at_ns - session->own_path_ns.load(std::memory_order_relaxed) < kLaneSilenceNs;
 }
 
 void Inbound::Content(Session* session, std::uint8_t type, std::size_t size, std::uint8_t* at, bool newest) {

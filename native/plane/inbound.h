@@ -57,6 +57,7 @@ class Inbound : private PacketSink {
   void Packet(Session* session, std::size_t size, std::uint8_t* at);
   void ToEngine(Session* session, std::uint8_t type, Bytes fragment, bool newest);
   void NoticePath(Session* session);
+  bool IsOtherLane(Session* session, const SessionPath& path) const;
 
   void WritePacket(const VnetHdr& hdr, MutableBytes packet, std::uint32_t count, std::uint64_t inner_octets,
                    const void* owner) override;

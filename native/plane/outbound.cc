@@ -26,6 +26,7 @@ std::uint8_t OuterTrafficClass(std::uint8_t inner, PeerOptions options) {
 
 Outbound::Outbound(Shared* shared, std::size_t lane, const Wakeup* wakeup)
     : shared_(shared),
+      lane_(lane),
       thread_(SendThread(lane)),
       tun_(shared->tun.queue(lane)),
       wakeup_(wakeup),
@@ -105,10 +106,21 @@ void Outbound::Packet(MutableBytes packet, const VnetHdr& hdr) {
   const PeerOptions options = job.peer->options.load(std::memory_order_relaxed);
   if (!Admit(&job, options, job.peer->limit.load(std::memory_order_seq_cst))) return;
   job.traffic_class = OuterTrafficClass(job.ip.traffic_class, options);
-  if (splitter) {
-    SendSegments(&job, &*splitter);
+  Splitter* segments = splitter ? &*splitter : nullptr;
+  if (shared_->lanes == 1 || !job.session->peer_id.empty()) return Send(&job, segments);
+  // A peer without connection ids has one path, and perhaps a window of 64 numbers (RFC 6347 §4.1.2.6): what several
+  // lanes send it leaves in order.
+  while (job.session->sending.test_and_set(std::memory_order_acquire)) ::sched_yield();
+  Send(&job, segments);
+  batch_.Flush();
+  job.session->sending.clear(std::memory_order_release);
+}
+
+void Outbound::Send(Job* job, Splitter* splitter) {
+  if (splitter != nullptr) {
+    SendSegments(job, splitter);
   } else {
-    SendWhole(&job);
+    SendWhole(job);
   }
 }
 
@@ -236,7 +248,7 @@ void Outbound::SendFragments(Job* job, Bytes packet) {
 void Outbound::Seal(const Job& job, std::uint8_t* packet, std::size_t size, RecordNumber number) {
   Session& session = *job.session;
   std::uint8_t* out =
-      batch_.Reserve(job.path->target, job.counters, job.traffic_class, size + session.write_overhead, size);
+      batch_.Reserve(job.path->targets[lane_], job.counters, job.traffic_class, size + session.write_overhead, size);
   session.sealers[thread_]->Seal(kApplicationData, number, session.peer_id, packet, size, out);
   SessionCounters& counters = session.counters[thread_];
   counters.sealed_records.Add();

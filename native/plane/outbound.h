@@ -52,6 +52,7 @@ class Outbound {
   bool FindSession(Job* job);
   bool Admit(Job* job, PeerOptions options, RateLimit* limit);
   bool IsOwnDatagram(const Job& job) const;
+  void Send(Job* job, Splitter* splitter);
   void SendWhole(Job* job);
   void SendSegments(Job* job, Splitter* splitter);
   void SendFragments(Job* job, Bytes packet);
@@ -64,6 +65,7 @@ class Outbound {
   static constexpr std::size_t kReadSize = kFront + kMaxPacketSize + 64;
 
   Shared* const shared_;
+  const std::size_t lane_;
   const std::size_t thread_;
   const int tun_;
   const Wakeup* const wakeup_;

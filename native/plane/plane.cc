@@ -16,19 +16,10 @@ constexpr OffloadSet kAllOffloads = (OffloadSet{1} << kOffloads) - 1;
 // A burst of a tenth of a second, and at least one super packet.
 double BurstOf(double octets_per_second) { return std::max(octets_per_second / 10, 65536.0 * 2); }
 
-bool IsWildcard(const IpAddress& address) {
-  return std::all_of(address.octets.begin(), address.octets.end(), [](std::uint8_t o) { return o == 0; });
-}
-
-IpAddress Wildcard(std::uint8_t family) {
-  IpAddress address;
-  address.family = family;
-  return address;
-}
-
 }  // namespace
 
-Plane::Plane(const PlaneConfig& config, AeadSuite suite) : config_(config), suite_(suite) {}
+Plane::Plane(const PlaneConfig& config, AeadSuite suite)
+    : suite_(suite), sockets_(config.lanes, config.mark, (config.disabled & BitOf(Offload::kUdpGro)) == 0) {}
 
 Result<std::unique_ptr<Plane>> Plane::Open(const PlaneConfig& config, std::function<void()> wake) {
   std::optional<AeadSuite> suite = AeadSuite::Choose(config.crypto);
@@ -55,18 +46,16 @@ Result<std::unique_ptr<Plane>> Plane::OpenWith(const PlaneConfig& config, const 
 }
 
 Status Plane::Start(const PlaneConfig& config) {
-  Result<std::vector<std::shared_ptr<UdpSocket>>> bound = Bind(config.listen);
-  if (!bound) return bound.error();
-  for (const auto& socket : bound.value()) {
-    if (!socket->gro()) shared_->offloads.Disable(Offload::kUdpGro);
-  }
+  const Status bound = sockets_.Bind(config.listen);
+  if (!bound) return bound;
+  if (!sockets_.gro()) shared_->offloads.Disable(Offload::kUdpGro);
   socket_sets_.resize(config.lanes);
   for (std::size_t i = 0; i < 2 * config.lanes; ++i) {
     Result<Wakeup> wakeup = Wakeup::Create();
     if (!wakeup) return wakeup.error();
     wakeups_.push_back(std::move(wakeup.value()));
   }
-  Publish(std::move(bound.value()));
+  Publish();
   for (std::size_t lane = 0; lane < config.lanes; ++lane) {
     outbound_.push_back(std::make_unique<Outbound>(shared_.get(), lane, &wakeups_[SendThread(lane)]));
     inbound_.push_back(std::make_unique<Inbound>(shared_.get(), lane, &wakeups_[ReceiveThread(lane)]));
@@ -100,44 +89,10 @@ Plane::~Plane() {
   threads_.clear();  // joins
 }
 
-Result<std::vector<std::shared_ptr<UdpSocket>>> Plane::Bind(const std::vector<ListenSpec>& listen) const {
-  std::vector<std::shared_ptr<UdpSocket>> sockets;
-  const auto open = [&](const IpAddress& address, std::uint16_t port) -> Status {
-    UdpOptions options;
-    options.bind = Endpoint{address, port};
-    options.mark = config_.mark;
-    options.gro = (config_.disabled & BitOf(Offload::kUdpGro)) == 0;
-    Result<UdpSocket> socket = UdpSocket::Open(options);
-    if (!socket) return socket.error();
-    sockets.push_back(std::make_shared<UdpSocket>(std::move(socket.value())));
-    return Done{};
-  };
-  for (const ListenSpec& spec : listen) {
-    if (spec.address.family != 0) {
-      const Status opened = open(spec.address, spec.port);
-      if (!opened) return opened.error();
-      continue;
-    }
-    // One port for both families. A port the kernel chose for IPv4 may be taken for IPv6: then another is chosen.
-    constexpr int kAttempts = 16;
-    for (int attempt = 1;; ++attempt) {
-      const Status v4 = open(Wildcard(4), spec.port);
-      if (!v4) return v4.error();
-      const Status v6 = open(Wildcard(6), sockets.back()->local().port);
-      if (v6 || v6.error().code == EAFNOSUPPORT || v6.error().code == EADDRNOTAVAIL) break;  // no IPv6 on this host
-      if (v6.error().code != EADDRINUSE || spec.port != 0 || attempt == kAttempts) return v6.error();
-      sockets.pop_back();
-    }
-  }
-  return sockets;
-}
-
-void Plane::Publish(std::vector<std::shared_ptr<UdpSocket>> sockets) {
-  current_ = std::move(sockets);
+void Plane::Publish() {
   for (std::size_t lane = 0; lane < shared_->lanes; ++lane) {
     auto set = std::make_unique<SocketSet>();
-    set->sockets = current_;
-    set->sockets.insert(set->sockets.end(), old_.begin(), old_.end());
+    set->sockets = sockets_.ReceivingOf(lane);
     std::swap(socket_sets_[lane], set);
     shared_->sockets[lane].store(socket_sets_[lane].get(), std::memory_order_seq_cst);
     shared_->grace.Retire(std::move(set));
@@ -147,66 +102,32 @@ void Plane::Publish(std::vector<std::shared_ptr<UdpSocket>> sockets) {
 }
 
 Status Plane::Rebind(const std::vector<ListenSpec>& listen) {
-  // What stays the same stays open: a second socket on its port would be refused.
-  std::vector<std::shared_ptr<UdpSocket>> kept;
-  std::vector<ListenSpec> wanted;
-  for (const ListenSpec& spec : listen) {
-    bool found = false;
-    for (const auto& socket : current_) {
-      const bool same_address =
-          spec.address.family == 0 ? IsWildcard(socket->local().address) : socket->local().address == spec.address;
-      if (spec.port != 0 && same_address && socket->local().port == spec.port) {
-        kept.push_back(socket);
-        found = true;
-      }
-    }
-    if (!found) wanted.push_back(spec);
-  }
-  Result<std::vector<std::shared_ptr<UdpSocket>>> bound = Bind(wanted);
-  if (!bound) return bound.error();
-  for (const auto& socket : current_) {
-    if (std::find(kept.begin(), kept.end(), socket) == kept.end()) old_.push_back(socket);
-  }
-  kept.insert(kept.end(), bound.value().begin(), bound.value().end());
-  Publish(std::move(kept));
+  const Status bound = sockets_.Bind(listen);
+  if (!bound) return bound;
+  Publish();
   for (const auto& session : sessions_) SetPath(session.get(), Path(session->owned_path->path));
   return Done{};
 }
 
 void Plane::DropOldSockets() {
-  if (old_.empty()) return;
-  old_.clear();
-  Publish(std::vector<std::shared_ptr<UdpSocket>>(current_));
-}
-
-std::vector<Endpoint> Plane::listening() const {
-  std::vector<Endpoint> endpoints;
-  for (const auto& socket : current_) endpoints.push_back(socket->local());
-  return endpoints;
-}
-
-// The socket bound to the path's local address, else a wildcard of the remote's family, else any of that family.
-const UdpSocket* Plane::SocketFor(const Path& path) const {
-  const UdpSocket* best = nullptr;
-  int best_rank = 0;
-  for (const auto& socket : current_) {
-    const IpAddress& bound = socket->local().address;
-    if (bound.family != path.remote.address.family) continue;
-    const int rank = bound == path.local ? 3 : IsWildcard(bound) ? 2 : 1;
-    if (rank > best_rank) {
-      best = socket.get();
-      best_rank = rank;
-    }
-  }
-  return best;
+  sockets_.DropOld();
+  Publish();
 }
 
 void Plane::SetPath(Session* session, const Path& path) {
   auto published = std::make_unique<SessionPath>();
   published->path = path;
-  const UdpSocket* socket = SocketFor(path);
-  // Without a socket of that family every send fails with EBADF and is counted.
-  published->target = SendTarget::Make(socket == nullptr ? -1 : socket->fd(), path);
+  if (session->owned_path != nullptr) {
+    const SessionPath& before = *session->owned_path;
+    published->previous = before.path.remote == path.remote ? before.previous : before.path.remote;
+  }
+  // Only a peer that knows us by id may hear us from several ports (RFC 9146 §6).
+  const bool one_port = session->peer_id.empty();
+  for (std::size_t lane = 0; lane < shared_->lanes; ++lane) {
+    const UdpSocket* socket = sockets_.SendingOf(one_port ? 0 : lane, path);
+    // Without a socket of that family every send fails with EBADF and is counted.
+    published->targets.push_back(SendTarget::Make(socket == nullptr ? -1 : socket->fd(), path));
+  }
   std::unique_ptr<const SessionPath> before = std::move(session->owned_path);
   session->owned_path = std::move(published);
   session->path.store(session->owned_path.get(), std::memory_order_seq_cst);
@@ -352,7 +273,7 @@ Plane::Outcome Plane::RemovePeer(PeerId id) {
 }
 
 void Plane::SendDatagram(const Path& path, Bytes datagram) {
-  const UdpSocket* socket = SocketFor(path);
+  const UdpSocket* socket = sockets_.SendingOf(0, path);
   if (socket == nullptr) return;
   ThreadCounters& counters = shared_->counters[shared_->main_thread()];
   counters.udp_transmit_calls.Add();

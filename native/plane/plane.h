@@ -10,6 +10,7 @@
 #include "os/thread.h"
 #include "plane/config.h"
 #include "plane/inbound.h"
+#include "plane/lane_sockets.h"
 #include "plane/outbound.h"
 #include "plane/record_protection.h"
 #include "plane/shared.h"
@@ -61,7 +62,7 @@ class Plane {
   Plane& operator=(const Plane&) = delete;
 
   const std::string& device_name() const { return shared_->tun.name(); }
-  std::vector<Endpoint> listening() const;
+  std::vector<Endpoint> listening() const { return sockets_.endpoints(); }
   OffloadSet offloads() const { return shared_->offloads.all(); }
   const AeadSuite& aead() const { return suite_; }
   bool realtime() const { return realtime_; }
@@ -99,20 +100,16 @@ class Plane {
  private:
   Plane(const PlaneConfig& config, AeadSuite suite);
   Status Start(const PlaneConfig& config);
-  Result<std::vector<std::shared_ptr<UdpSocket>>> Bind(const std::vector<ListenSpec>& listen) const;
-  void Publish(std::vector<std::shared_ptr<UdpSocket>> sockets);
-  const UdpSocket* SocketFor(const Path& path) const;
+  void Publish();
   void SetPath(Session* session, const Path& path);
   bool MakeCiphers(const SessionConfig& config, Session* session) const;
 
-  const PlaneConfig config_;
   const AeadSuite suite_;
   bool realtime_ = false;
   std::uint64_t installed_ = 0;
   std::vector<Wakeup> wakeups_;  // by thread
   std::unique_ptr<Shared> shared_;
-  std::vector<std::shared_ptr<UdpSocket>> current_;  // sockets that are sent from
-  std::vector<std::shared_ptr<UdpSocket>> old_;      // sockets still received from after a rebind
+  LaneSockets sockets_;
   std::vector<std::unique_ptr<SocketSet>> socket_sets_;  // published, by lane
   std::unique_ptr<const Routes> routes_;
   std::vector<std::unique_ptr<Peer>> peers_;        // by id; null where there is none

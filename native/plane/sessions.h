@@ -51,10 +51,11 @@ struct Peer {
 };
 static_assert(std::atomic<PeerOptions>::is_always_lock_free);
 
-// Where a session's datagrams go: the path, and the same in the kernel's form.
+// Where a session's datagrams go: the path, and the same in the kernel's form for every lane that sends.
 struct SessionPath {
   Path path;
-  SendTarget target;
+  Endpoint previous;  // the remote endpoint before this one
+  std::vector<SendTarget> targets;  // by lane; lane 0's is the main thread's too
 };
 
 // What one thread counts for one session.
@@ -93,6 +94,11 @@ struct Session {
   alignas(64) ReplayWindow window;
   std::atomic<bool> confirmed{false};
   std::atomic<std::uint64_t> moved_ns{0};  // when the last `moved` event was posted
+  // The peer sends from several ports at once (it has lanes): another port alone is then no move.
+  std::atomic<bool> many_ports{false};
+  std::atomic<std::uint64_t> own_path_ns{0};  // last newest record along `path`; kept while many_ports
+  // Held by a lane from taking numbers until they are sent, where the peer needs them in order.
+  std::atomic_flag sending = ATOMIC_FLAG_INIT;
 
   void SetPathMtu(std::uint32_t path_mtu) {
     const std::size_t fits = path_mtu > write_overhead ? path_mtu - write_overhead : 0;

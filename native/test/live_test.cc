@@ -155,6 +155,7 @@ void Live(std::uint32_t lanes) {
 }
 
 const Test kLive{"two planes carry packets while sessions, routes, paths and peers change under them", [] { Live(1); }};
+const Test kLanes{"two planes of three lanes each do the same", [] { Live(3); }};
 
 }  // namespace
 }  // namespace dtunnel::test

@@ -248,7 +248,7 @@ const Test kReplayLost{"numbers are judged lost once, when they fall behind", []
     if (n < kLast - ReplayWindow::kLossDistance && random.Chance(10)) {
       ++dropped;
       if (random.Chance(50)) {
-        const std::uint64_t jump = std::min<std::uint64_t>(random.Below(20000), kLast - 400 - std::min(n, kLast - 400));
+        const std::uint64_t jump = std::min<std::uint64_t>(random.Below(20000), kLast - 2000 - std::min(n, kLast - 2000));
         dropped += jump;
         n += jump;
       }

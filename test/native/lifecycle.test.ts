@@ -168,6 +168,10 @@ describe.skipIf(reason !== undefined)('listening elsewhere', () => {
   it('keeps reading the old sockets for a while, and sends from the new ones', async () => {
     await pair.b.call('rebind', [{ address: undefined, port: 4777 }], 60_000);
     expect(await pair.b.call('listening')).toMatchObject([{ port: 4777 }, { port: 4777 }]);
+    // Back again while the old ones are still open, as an undone reload does.
+    await pair.b.call('rebind', [{ address: undefined, port: 4502 }], 60_000);
+    expect(await pair.b.call('listening')).toMatchObject([{ port: 4502 }, { port: 4502 }]);
+    await pair.b.call('rebind', [{ address: undefined, port: 4777 }], 60_000);
     // A still sends to the old port; B answers from the new one, which A notices as a move.
     expect((await pair.hostA.icmpEcho('192.168.77.2', { count: 3, interval: 5 as never })).rttMs).toHaveLength(3);
     await expect
