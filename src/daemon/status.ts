@@ -3,7 +3,7 @@ import type { Settings } from '../config/settings.ts';
 import { opensslCipherName } from '../control/cipher-name.ts';
 import { type HealthNote, type PeerStatus, STATUS_SCHEMA, type StatusDocument } from '../control/status.ts';
 import { outerMtu, sumDrops } from '../metrics/snapshot-metrics.ts';
-import { endpointKey, type Endpoint } from '../net/endpoint.ts';
+import { type Endpoint, endpointKey } from '../net/endpoint.ts';
 import { prefixText } from '../net/prefix.ts';
 import type { DropCounters, PlaneFeatures, PlaneStats } from '../plane/plane.ts';
 import type { AssociationSnapshot, PeerSnapshot } from '../tunnel/effects.ts';
@@ -50,7 +50,9 @@ const LOSS_NOTICE = 0.05;
 /** The document at one moment. */
 export function statusDocumentOf(input: StatusInput): StatusDocument {
   const { settings, now, wallNow } = input;
-  const time = (at: Instant): string => new Date(wallNow - (now - at)).toISOString();
+  // Whole milliseconds: a rounding error must not give one instant two times.
+  const difference = Math.round(wallNow - now);
+  const time = (at: Instant): string => new Date(at + difference).toISOString();
   return {
     schema: STATUS_SCHEMA,
     time: new Date(wallNow).toISOString(),

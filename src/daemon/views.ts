@@ -15,6 +15,9 @@ import type { Recorder } from './recorder.ts';
 import { reloadedAt } from './reload.ts';
 import { statusDocumentOf, tunnelState } from './status.ts';
 
+/** The time of day was set, or has crept away, when the clocks differ by this much more or less than before, ms. */
+const CLOCKS_APART = 100;
+
 /** What the views look at. Functions are asked at the time. */
 export interface ViewsOptions {
   readonly parts: DaemonParts;
@@ -38,6 +41,8 @@ export class Views {
   readonly #warnings = new Set<string>();
   #state: { readonly name: string; readonly since: Instant };
   #lastReloadSuccessful = true;
+  /** See `#clockDifference`. */
+  #clocks: number | undefined;
 
   constructor(options: ViewsOptions) {
     this.#options = options;
@@ -75,9 +80,10 @@ export class Views {
   status(): StatusDocument {
     const { parts, build, configFile, pid, recorder, inForce, plane, tunnel, host } = this.#options;
     const { settings, hash, generation, identity, certificateNotAfter } = inForce();
+    const now = parts.clock();
     return statusDocumentOf({
-      now: parts.clock(),
-      wallNow: parts.wallClock(),
+      now,
+      wallNow: now + this.#clockDifference(),
       settings,
       configFile,
       configHash: hash,
@@ -105,9 +111,8 @@ export class Views {
   metricsInput(): MetricsInput {
     const { parts, build, recorder, inForce, plane, tunnel } = this.#options;
     const { settings, hash, certificateNotAfter, since } = inForce();
-    const now = parts.clock();
-    const wallNow = parts.wallClock();
-    const wall = (at: Instant): number => (wallNow - (now - at)) / 1000;
+    const difference = this.#clockDifference();
+    const wall = (at: Instant): number => (at + difference) / 1000;
     return {
       tunnel: settings.interface.name,
       detail: metricsDetailOf(settings),
@@ -122,6 +127,17 @@ export class Views {
       controlMemory: process.memoryUsage().heapUsed,
       wall,
     };
+  }
+
+  /**
+   * What an instant lacks to its time of day, ms. Kept as long as it holds, so that an instant has one time in every
+   * status and scrape: readers compare them to see whether something is new.
+   */
+  #clockDifference(): number {
+    const { parts } = this.#options;
+    const difference = Math.round(parts.wallClock() - parts.clock());
+    if (this.#clocks === undefined || Math.abs(difference - this.#clocks) > CLOCKS_APART) this.#clocks = difference;
+    return this.#clocks;
   }
 
   /** Why the tunnel should get no traffic now; empty when it should. */

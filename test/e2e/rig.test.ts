@@ -7,8 +7,9 @@ import { lostOf, ping, TwoWayFlow, transfer } from '../../src/demo/measure.ts';
 import { buildRig, type Rig } from '../../src/demo/rig.ts';
 import { startTool } from '../../src/demo/tools.ts';
 import { ROOT } from '../repo/source-files.ts';
+import { UNABLE } from './support.ts';
 
-describe('the rig', () => {
+describe.skipIf(UNABLE !== undefined)('the rig', () => {
   let rig: Rig;
   beforeAll(async () => {
     rig = await buildRig({ needsTun: false });
@@ -55,7 +56,7 @@ describe('the rig', () => {
   });
 });
 
-describe('the traffic tools, over a path without tunnel', () => {
+describe.skipIf(UNABLE !== undefined)('the traffic tools, over a path without tunnel', () => {
   let rig: Rig;
   beforeAll(async () => {
     rig = await buildRig({ needsTun: false, internet: 'direct' });

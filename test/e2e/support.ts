@@ -11,7 +11,9 @@ export const UNABLE = unable();
 
 function unable(): string | undefined {
   if (process.getuid?.() !== 0) return 'not root';
-  if (spawnSync('ip', ['-V']).status !== 0) return 'no iproute2';
+  const programs = ['ip', 'unshare', 'nsenter', 'setpriv', 'tcpdump', 'ping'];
+  const missing = programs.filter((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
+  if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
   if (!existsSync('/dev/net/tun')) return 'no /dev/net/tun';
   if (!existsSync(builtProgram('main.js'))) return 'not built (npm run build)';
   return undefined;
