@@ -21,6 +21,13 @@ cp -r "$stage/dist" "$stage/node_modules" "$stage/package.json" "$stage/COMMIT" 
 install -D -m 0755 "$stage/native/prebuilt/linux-$arch/dtunnel.node" "$lib/native/prebuilt/linux-$arch/dtunnel.node"
 install -m 0755 "$here/debian/dtunnel" "$tree/usr/bin/dtunnel"
 
+for shell in bash:bash-completion/completions/dtunnel zsh:zsh/vendor-completions/_dtunnel \
+  fish:fish/vendor_completions.d/dtunnel.fish; do
+  file=$tree/usr/share/${shell#*:}
+  mkdir -p "$(dirname "$file")"
+  node "$stage/dist/main.js" completion "${shell%%:*}" > "$file"
+done
+
 # Examples, rules and dashboards for the administrator; the documentation by Debian's conventions.
 cp -r "$stage/config/." "$share/"
 for file in README.md ARCHITECTURE.md; do [ ! -f "$stage/$file" ] || cp "$stage/$file" "$doc/"; done
