@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <map>
 #include <span>
 #include <tuple>
+#include <utility>
 
 #include "base/bytes.h"
 
@@ -36,6 +38,12 @@ inline Key KeyOf(std::uint8_t version, const std::uint8_t* address) {
   return {Load64(address), Load64(address + 8)};
 }
 
+// The leading `length` bits of a key.
+Key MaskOf(unsigned length) {
+  const auto leading = [](unsigned bits) { return bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits); };
+  return {leading(std::min(length, 64u)), length > 64 ? leading(length - 64) : 0};
+}
+
 }  // namespace
 
 // Works on the prefixes in order, so that everything below a node is one range of them: no trie of pointers is ever made.
@@ -46,10 +54,28 @@ struct Routes::Builder {
     std::uint32_t entry;
   };
 
+  // The one item that belongs below `at`, or null when there are more or none.
+  static const Item* LoneOf(std::span<const Item> items, unsigned at) {
+    const Item* lone = nullptr;
+    for (const Item& item : items) {
+      if (at != 0 && item.length <= at) continue;
+      if (lone != nullptr) return nullptr;
+      lone = &item;
+    }
+    return lone;
+  }
+
   // Writes the node at `index`, which stands for the `at` leading bits that all of `items` share. Those not longer than
   // `at` belong to nodes above. `inherited` is the value where no prefix of this node covers.
   static void Write(std::span<const Item> items, unsigned at, std::uint32_t inherited, std::uint32_t index,
                     Routes* out) {
+    if (const Item* lone = LoneOf(items, at); lone != nullptr && lone->length > at + kStride) {
+      out->nodes_[index] = Node{0, 0, static_cast<std::uint32_t>(out->lones_.size()), 0};
+      const Key mask = MaskOf(lone->length);
+      out->lones_.push_back(Lone{lone->key.high & mask.high, lone->key.low & mask.low, mask.high, mask.low, lone->entry,
+                                 inherited});
+      return;
+    }
     std::array<std::uint32_t, kFanOut> value;
     std::array<std::uint8_t, kFanOut> fixed_bits{};  // of the longest prefix that ends here and covers the value
     value.fill(inherited);
@@ -97,9 +123,13 @@ std::unique_ptr<const Routes> Routes::Build(const std::vector<Route>& routes) {
   auto built = std::make_unique<Routes>();
   std::array<std::vector<Builder::Item>, 2> families;
   built->entries_.push_back(Entry{});
+  // Many prefixes lead to few peers: entries are shared.
+  std::map<std::pair<std::optional<PeerId>, std::vector<PeerId>>, std::uint32_t> known;
   for (const Route& route : routes) {
-    const auto entry = static_cast<std::uint32_t>(built->entries_.size());
-    built->entries_.push_back(Entry{route.outbound, route.inbound});
+    const auto [at, fresh] =
+        known.insert({{route.outbound, route.inbound}, static_cast<std::uint32_t>(built->entries_.size())});
+    if (fresh) built->entries_.push_back(Entry{route.outbound, route.inbound});
+    const std::uint32_t entry = at->second;
     const Key key = KeyOf(route.address.family, route.address.octets.data());
     families[route.address.family == 4 ? 0 : 1].push_back(Builder::Item{key, route.length, entry});
   }
@@ -117,6 +147,11 @@ std::uint32_t Routes::Lookup(std::uint32_t root, std::uint64_t high, std::uint64
   const Node* node = &nodes_[root];
   unsigned at = 0;
   while (true) {
+    if (node->changes == 0) {
+      const Lone& lone = lones_[node->first_child];
+      const bool covered = (high & lone.high_mask) == lone.high && (low & lone.low_mask) == lone.low;
+      return covered ? lone.entry : lone.otherwise;
+    }
     const unsigned v = Chunk(high, low, at);
     const std::uint64_t bit = std::uint64_t{1} << v;
     const std::uint64_t up_to = bit | (bit - 1);
@@ -135,7 +170,7 @@ const Routes::Entry* Routes::Find(std::uint8_t version, const std::uint8_t* addr
 }
 
 std::size_t Routes::Footprint() const {
-  return nodes_.size() * sizeof(Node) + leaves_.size() * sizeof(std::uint32_t) + entries_.size() * sizeof(Entry);
+  return nodes_.size() * sizeof(Node) + lones_.size() * sizeof(Lone) + leaves_.size() * sizeof(std::uint32_t) + entries_.size() * sizeof(Entry);
 }
 
 }  // namespace dtunnel

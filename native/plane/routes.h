@@ -20,7 +20,8 @@ struct Route {
 };
 
 // A compressed multibit trie with six bits a level: a node holds two 64-bit maps, of children and of where the value
-// changes, and population counts turn them into array indices. 100,000 prefixes fit in the outer caches.
+// changes, and population counts turn them into array indices. Where only one prefix is left below, it is compared
+// whole instead of bit by bit. 100,000 prefixes fit in the outer caches.
 class Routes {
  public:
   static std::unique_ptr<const Routes> Build(const std::vector<Route>& routes);
@@ -43,18 +44,28 @@ class Routes {
   std::size_t Footprint() const;
 
  private:
-  // Bits are numbered from the most significant of a 6-bit chunk's value: bit v stands for value v.
+  // Bit v of a map stands for value v of the six bits.
   struct Node {
     std::uint64_t children = 0;  // values with a child node
-    std::uint64_t changes = 0;   // values whose leaf differs from that of the value before, bit 0 always set
-    std::uint32_t first_child = 0;
+    std::uint64_t changes = 0;   // values whose leaf differs from that of the value before, bit 0 always set; 0: `lone`
+    std::uint32_t first_child = 0;  // of `changes` 0: the lone prefix
     std::uint32_t first_leaf = 0;
+  };
+  // The only prefix below a node.
+  struct Lone {
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+    std::uint64_t high_mask = 0;
+    std::uint64_t low_mask = 0;
+    std::uint32_t entry = 0;
+    std::uint32_t otherwise = 0;
   };
   struct Builder;
 
   std::uint32_t Lookup(std::uint32_t root, std::uint64_t high, std::uint64_t low) const;
 
   std::vector<Node> nodes_;            // 0: root of IPv4, 1: root of IPv6
+  std::vector<Lone> lones_;
   std::vector<std::uint32_t> leaves_;  // indices into entries_; 0 is "no route"
   std::vector<Entry> entries_;
 };
