@@ -1,9 +1,8 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { certificateFromPem, createSelfSigned, readIdentity } from '../../src/crypto/certificate.ts';
 import { fingerprintOf, formatFingerprint } from '../../src/crypto/fingerprint.ts';
 import type { Identity } from '../../src/crypto/identity.ts';
-import { writeFileSync } from 'node:fs';
 
 /** UDP port of the hub, and of every spoke at an address of its own. */
 export const HUB_PORT = 4433;

@@ -21,16 +21,19 @@ export interface SpokesReport {
   /** Handshakes completed since the last mark, and spokes among them. */
   readonly handshakes: number;
   readonly spokes: number;
-  /** Attempts that failed since the last mark. */
-  readonly failures: number;
-  /** When the last spoke completed its first handshake since the mark. */
+  /** Attempts that failed since the last mark, by reason. */
+  readonly failures: Readonly<Record<string, number>>;
+  /** When half, nine tenths and all of those spokes had completed their first handshake since the mark. */
+  readonly halfAt: number;
+  readonly mostAt: number;
   readonly lastAt: number;
   readonly state: 'starting' | 'running';
 }
 
 /**
  * The far ends of a hub: whole tunnels, each with its own identity, address and socket, on a data plane in memory. Reads
- * `mark` from its standard input to count anew, and ends with it.
+ * from its standard input: `mark` counts anew; `talk` and `hush`: every spoke sends a packet a second, or nothing. Ends
+ * with it.
  */
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -44,12 +47,31 @@ async function main(): Promise<void> {
   const { count = '1', hub = '', fingerprint = '', identity = '' } = values;
   const tally = new Tally();
   const identities = new SpokeIdentities(identity);
+  const planes: MemoryPlane[] = [];
   for (let index = 0; index < Number(count); index++) {
-    await startSpoke(identities.identity(index), spokeSettings(index, hub, fingerprint), hub, index, tally);
+    const plane = await startSpoke(
+      identities.identity(index),
+      spokeSettings(index, hub, fingerprint),
+      hub,
+      index,
+      tally,
+    );
+    planes.push(plane);
   }
   tally.state = 'running';
   const lines = createInterface({ input: process.stdin });
-  lines.on('line', () => tally.mark());
+  let talking: NodeJS.Timeout | undefined;
+  let turn = 0;
+  lines.on('line', (line) => {
+    if (line === 'mark') return tally.mark();
+    clearInterval(talking);
+    if (line !== 'talk') return;
+    talking = setInterval(() => {
+      // A tenth of them every tenth of a second.
+      turn = (turn + 1) % TALK_TURNS;
+      for (let i = turn; i < planes.length; i += TALK_TURNS) planes[i]?.sendPacket(smallPacket(i));
+    }, TALK_INTERVAL_MS / TALK_TURNS);
+  });
   lines.on('close', () => process.exit(0));
   setInterval(() => tally.report(), 50);
 }
@@ -57,23 +79,27 @@ async function main(): Promise<void> {
 class Tally {
   state: SpokesReport['state'] = 'starting';
   #handshakes = 0;
-  #failures = 0;
-  #lastAt = 0;
+  #failures = new Map<string, number>();
+  #times: number[] = [];
   #seen = new Set<number>();
   #said = '';
 
   event(index: number, event: TunnelEvent): void {
-    if (event.kind === 'handshake-failed') this.#failures += 1;
+    if (event.kind === 'handshake-failed') {
+      const reason = `${event.role} ${event.reason.code}`;
+      this.#failures.set(reason, (this.#failures.get(reason) ?? 0) + 1);
+    }
     if (event.kind !== 'handshake-completed') return;
     this.#handshakes += 1;
     if (this.#seen.has(index)) return;
     this.#seen.add(index);
-    this.#lastAt = Number(process.hrtime.bigint()) / 1e6;
+    this.#times.push(Number(process.hrtime.bigint()) / 1e6);
   }
 
   mark(): void {
     this.#handshakes = 0;
-    this.#failures = 0;
+    this.#failures = new Map();
+    this.#times = [];
     this.#seen = new Set();
     this.report();
   }
@@ -82,8 +108,10 @@ class Tally {
     const report: SpokesReport = {
       handshakes: this.#handshakes,
       spokes: this.#seen.size,
-      failures: this.#failures,
-      lastAt: this.#lastAt,
+      failures: Object.fromEntries(this.#failures),
+      halfAt: this.#times[Math.floor(this.#times.length * 0.5)] ?? 0,
+      mostAt: this.#times[Math.floor(this.#times.length * 0.9)] ?? 0,
+      lastAt: this.#times.at(-1) ?? 0,
       state: this.state,
     };
     const text = JSON.stringify(report);
@@ -99,7 +127,7 @@ async function startSpoke(
   hub: string,
   index: number,
   tally: Tally,
-): Promise<void> {
+): Promise<MemoryPlane> {
   const remote = parseAddress(hub);
   const local = parseAddress(outerAddress(index));
   invariant(remote !== undefined && local !== undefined, 'addresses are addresses');
@@ -133,7 +161,25 @@ async function startSpoke(
   });
   socket.on('message', (datagram) => plane.receive(path, datagram));
   driver.input((tunnel, now) => tunnel.start(now));
+  return plane;
 }
+
+/** An IPv4 packet of an unused protocol from spoke `index` to the hub. */
+function smallPacket(index: number): Uint8Array {
+  const packet = new Uint8Array(64);
+  const prefix = innerPrefix(index).split('/')[0] ?? '';
+  packet.set([0x45, 0, 0, 64, 0, 0, 0x40, 0, 64, 253]);
+  packet.set(prefix.split('.').map(Number), 12);
+  packet.set([172, 31, 0, 1], 16);
+  let sum = 0;
+  for (let at = 0; at < 20; at += 2) sum += ((packet[at] ?? 0) << 8) | (packet[at + 1] ?? 0);
+  sum = (sum & 0xffff) + (sum >> 16);
+  new DataView(packet.buffer).setUint16(10, ~sum & 0xffff);
+  return packet;
+}
+
+const TALK_INTERVAL_MS = 1000;
+const TALK_TURNS = 10;
 
 function spokeSettings(index: number, hub: string, fingerprint: string): Settings {
   const text = `[Interface]
