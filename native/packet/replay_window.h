@@ -47,9 +47,10 @@ class ReplayWindow {
       }
     }
     if (!newest && edge - sequence > kWidth) return {Outcome::kTooOld, 0};
-    if (const Outcome refused = Mark(sequence); refused != Outcome::kNewest) return {refused, 0};
-    if (!newest) return {Outcome::kLate, 0};
-    return {Outcome::kNewest, CountLost(edge, sequence + 1)};
+    // Counted before marking: a jump may take over the cell of numbers that are still to be judged.
+    const std::uint32_t lost = newest ? CountLost(edge, sequence + 1) : 0;
+    if (const Outcome refused = Mark(sequence); refused != Outcome::kNewest) return {refused, lost};
+    return {newest ? Outcome::kNewest : Outcome::kLate, lost};
   }
 
   // Marks a number as accepted before the session starts (RFC 6347 §4.1.2.6: the peer's Finished).
