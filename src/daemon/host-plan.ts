@@ -52,7 +52,8 @@ export function hostPlan(settings: Settings, facts: HostFacts): readonly HostCha
   });
   if (settings.interface.table === 'off') return changes;
   changes.push(...ruleChanges(settings, facts));
-  for (const prefix of routedPrefixes(settings)) changes.push(...routeChanges(prefix, settings, facts));
+  const ruled = new Set(ruledPrefixes(settings).map(prefixText));
+  for (const prefix of routedPrefixes(settings)) changes.push(...routeChanges(prefix, ruled, settings, facts));
   return changes;
 }
 
@@ -115,11 +116,16 @@ function ruleChanges(settings: Settings, { freeTable }: HostFacts): readonly Hos
   });
 }
 
-function routeChanges(prefix: Prefix, settings: Settings, facts: HostFacts): readonly HostChange[] {
+/** `ruled`: the texts of all ruled prefixes, found once for thousands of routes. */
+function routeChanges(
+  prefix: Prefix,
+  ruled: ReadonlySet<string>,
+  settings: Settings,
+  facts: HostFacts,
+): readonly HostChange[] {
   const { device, freeTable } = facts;
   const { table, routeMetric, failClosed } = settings.interface;
-  const isRuled = ruledPrefixes(settings).some((other) => prefixText(other) === prefixText(prefix));
-  const target = isRuled ? ` table ${freeTable}` : table === 'auto' ? '' : ` table ${table}`;
+  const target = ruled.has(prefixText(prefix)) ? ` table ${freeTable}` : table === 'auto' ? '' : ` table ${table}`;
   const metric = routeMetric === undefined ? '' : ` metric ${routeMetric}`;
   const version = family(prefix.address);
   const text = prefixText(prefix);
