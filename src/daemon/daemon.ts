@@ -31,6 +31,7 @@ import { type Configuration, type InForce, readConfiguration } from './in-force.
 import { type DaemonEvent, Log, type LogFormat } from './log.ts';
 import { MetricsService } from './metrics-service.ts';
 import { ServiceManager } from './notify.ts';
+import { pauseBetweenLooks } from './pace.ts';
 import type { BuildInfo, DaemonParts } from './parts.ts';
 import { Pinger } from './pinger.ts';
 import { planeOptions } from './plane-options.ts';
@@ -445,12 +446,15 @@ export class Daemon {
   #refresh(): void {
     if (this.#refreshing) return;
     this.#refreshing = true;
-    setImmediate(() => {
+    const look = (): void => {
       this.#refreshing = false;
       if (this.#stopping !== undefined) return;
       this.#views.peerChanged();
       this.#manager.status(this.#views.line());
-    });
+    };
+    const pause = pauseBetweenLooks(this.#inForce.settings.peers.length);
+    if (pause === 0) setImmediate(look);
+    else setTimeout(look, pause).unref();
   }
 
   #adjustHost(): void {

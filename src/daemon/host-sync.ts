@@ -2,9 +2,13 @@ import type { Settings } from '../config/settings.ts';
 import { prefixText } from '../net/prefix.ts';
 import type { PeerSnapshot } from '../tunnel/effects.ts';
 import type { Host } from './host.ts';
+import { pauseBetweenLooks } from './pace.ts';
 
 /** Device MTU before any path is known: what 1500 outside leaves inside, with room for the longest headers. */
 export const INITIAL_MTU = 1420;
+
+/** What an adjustment looks at, asked when its turn comes. */
+type HostState = () => { readonly settings: Settings; readonly peers: readonly PeerSnapshot[] };
 
 /**
  * Keeps the host in step with the peers: the device's MTU with the paths, and routes with peers that are down when
@@ -16,6 +20,9 @@ export class HostSync {
   #tail: Promise<unknown> = Promise.resolve();
   #queued = false;
   #stopped = false;
+  /** Runs during the pause after an adjustment; what was asked for meanwhile. */
+  #pause: NodeJS.Timeout | undefined;
+  #waiting: HostState | undefined;
 
   /** `onFailure` is told of an adjustment that failed; the next one is tried nevertheless. */
   constructor(host: Host, onFailure: (error: unknown) => void) {
@@ -31,22 +38,39 @@ export class HostSync {
   }
 
   /** Adjusts to what `state` yields when its turn comes; requests that wait already are joined. */
-  adjust(state: () => { readonly settings: Settings; readonly peers: readonly PeerSnapshot[] }): void {
+  adjust(state: HostState): void {
     if (this.#queued || this.#stopped) return;
     this.#queued = true;
-    void this.exclusive(async () => {
-      this.#queued = false;
-      if (this.#stopped) return;
-      const { settings, peers } = state();
-      await this.#host.setMtu(settings, deviceMtu(settings, peers, this.#host.mtu));
-      if (!settings.interface.failClosed) await this.#host.change(settings, withheldPrefixes(settings, peers));
-    }).catch(this.#onFailure);
+    if (this.#pause === undefined) this.#adjust(state);
+    else this.#waiting = state;
   }
 
   /** No more adjustments; resolves when none is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#pause);
     await this.#tail;
+  }
+
+  #adjust(state: HostState): void {
+    void this.exclusive(async () => {
+      this.#queued = false;
+      if (this.#stopped) return;
+      const { settings, peers } = state();
+      this.#rest(pauseBetweenLooks(peers.length));
+      await this.#host.setMtu(settings, deviceMtu(settings, peers, this.#host.mtu));
+      if (!settings.interface.failClosed) await this.#host.change(settings, withheldPrefixes(settings, peers));
+    }).catch(this.#onFailure);
+  }
+
+  #rest(durationMs: number): void {
+    if (durationMs === 0) return;
+    this.#pause = setTimeout(() => {
+      const state = this.#waiting;
+      this.#pause = undefined;
+      this.#waiting = undefined;
+      if (state !== undefined) this.#adjust(state);
+    }, durationMs);
   }
 }
 

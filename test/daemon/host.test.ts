@@ -1,8 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Settings } from '../../src/config/settings.ts';
 import { parseSettings } from '../../src/config/load.ts';
 import { Host } from '../../src/daemon/host.ts';
-import { deviceMtu, withheldPrefixes } from '../../src/daemon/host-sync.ts';
+import { deviceMtu, HostSync, withheldPrefixes } from '../../src/daemon/host-sync.ts';
 import { hostDiff, hostPlan, routedPrefixes, ruledPrefixes } from '../../src/daemon/host-plan.ts';
 import { SystemIp } from '../../src/daemon/ip.ts';
 import { deviceName, planeOptions } from '../../src/daemon/plane-options.ts';
@@ -263,6 +263,32 @@ describe('derived values', () => {
     expect(deviceMtu(settings(), [peerSnapshot(), wide], 1420)).toBe(8000);
     expect(deviceMtu(settings(), [downPeer()], 1300)).toBe(1300);
     expect(deviceMtu(settings(), [], 0)).toBe(1420);
+  });
+
+  it.each([
+    { count: 100, looks: 3, later: 3 },
+    { count: 1000, looks: 1, later: 2 },
+  ])('looks at $count peers $looks times for three handshakes in a row', async ({ count, looks, later }) => {
+    vi.useFakeTimers();
+    try {
+      const sync = new HostSync(host().host, () => undefined);
+      const peers = Array.from({ length: count }, () => peerSnapshot());
+      let seen = 0;
+      for (let i = 0; i < 3; i++) {
+        sync.adjust(() => {
+          seen += 1;
+          return { settings: settings(), peers };
+        });
+        await vi.advanceTimersByTimeAsync(1);
+      }
+      expect(seen).toBe(looks);
+      // What came in the pause is not forgotten.
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(seen).toBe(later);
+      await sync.stop();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('withholds only prefixes nobody serves', () => {
