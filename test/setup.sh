@@ -4,16 +4,21 @@
 set -euo pipefail
 
 # command:package
-needs=(ip:iproute2 openssl:openssl gnutls-cli:gnutls-bin ping:iputils-ping nft:nftables tcpdump:tcpdump tmux:tmux promtool:prometheus heat-manage:python3-heat shellcheck:shellcheck cloud-init:cloud-init os-apply-config:python3-os-apply-config)
-# header below /usr/include:package, for the foreign ends of test/interop
-headers=(openssl/ssl.h:libssl-dev gnutls/dtls.h:libgnutls28-dev mbedtls/ssl.h:libmbedtls-dev wolfssl/ssl.h:libwolfssl-dev botan-2/botan/tls_client.h:libbotan-2-dev)
+commands=(ip:iproute2 openssl:openssl gnutls-cli:gnutls-bin ping:iputils-ping nft:nftables tcpdump:tcpdump tmux:tmux
+  ethtool:ethtool promtool:prometheus shellcheck:shellcheck cloud-init:cloud-init clang++:clang
+  os-apply-config:python3-os-apply-config cfn-init:heat-cfntools puppet:puppet-agent)
+# file below /usr (a pattern):package; headers are for the foreign ends of test/interop
+files=(include/openssl/ssl.h:libssl-dev include/gnutls/dtls.h:libgnutls28-dev include/mbedtls/ssl.h:libmbedtls-dev
+  include/wolfssl/ssl.h:libwolfssl-dev include/botan-2/botan/tls_client.h:libbotan-2-dev
+  lib/python3/dist-packages/heat/__init__.py:python3-heat
+  'lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a:libclang-rt-dev')
 
 missing=()
-for need in "${needs[@]}"; do
+for need in "${commands[@]}"; do
   command -v "${need%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${need%%:*}" ] || missing+=("${need##*:}")
 done
-for need in "${headers[@]}"; do
-  [ -e "/usr/include/${need%%:*}" ] || missing+=("${need##*:}")
+for need in "${files[@]}"; do
+  compgen -G "/usr/${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 
 if [ ${#missing[@]} -eq 0 ]; then

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { lacks } from '../support/command.ts';
 
 const FOLDER = fileURLToPath(new URL('../../native/test/', import.meta.url));
 /** Building with a sanitizer takes minutes on a busy machine. */
@@ -41,13 +42,8 @@ describe.skipIf(reason !== undefined)("the native library's own tests", () => {
     expect(make('check', 'SAN=thread', 'FILTER=planes')).toMatch(/^\d+ passed, 0 failed$/m);
   });
 
-  it('let the fuzzers find nothing in ten seconds each', { timeout: TIMEOUT }, () => {
-    try {
-      execFileSync('clang++', ['--version'], { stdio: 'ignore' });
-    } catch {
-      console.log('fuzzing skipped: needs clang');
-      return;
-    }
+  const withoutFuzzer = lacks('fuzzing of the native parsers', { 'clang++': 'clang' });
+  it.skipIf(withoutFuzzer)('let the fuzzers find nothing in ten seconds each', { timeout: TIMEOUT }, () => {
     const log = make('fuzz', 'SECONDS=10');
     expect(log).not.toMatch(/ERROR|SUMMARY/);
     expect(log.match(/number_of_executed_units: *\d{4,}/g)?.length).toBe(2);

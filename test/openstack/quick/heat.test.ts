@@ -122,7 +122,7 @@ describe('parameters', () => {
   });
 });
 
-describe.skipIf(lacks('Heat templates', { 'heat-manage': 'python3-heat' }))('Heat itself', () => {
+describe.skipIf(lacks('Heat templates', { '/usr/lib/python3/dist-packages/heat': 'python3-heat' }))('Heat itself', () => {
   const questions = new Questions();
   beforeAll(() => questions.put());
 
