@@ -1,7 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lostOf, ping, TwoWayFlow, transfer } from '../../src/demo/measure.ts';
-import { hostState, type LinkedRig, metricOf, mtuFound, statusOf, timeToPing, UNABLE, upLink } from './support.ts';
+import {
+  hostState,
+  type LinkedRig,
+  metricOf,
+  mtuFound,
+  settledHostState,
+  statusOf,
+  timeToPing,
+  UNABLE,
+  upLink,
+} from './support.ts';
 
 describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
   let linked: LinkedRig;
@@ -58,7 +68,7 @@ describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
 
   it('reloads that add and take away networks lose nothing, and the routes follow', async () => {
     const { rig, link } = linked;
-    const state = await hostState(rig, rig.berlin);
+    const state = await settledHostState(linked, rig.berlin);
     const { result, intact } = await amidTraffic(async () => {
       for (let i = 0; i < 3; i++) {
         const more = i % 2 === 0 ? ', 10.50.0.0/16, fd50::/64' : '';
@@ -75,12 +85,12 @@ describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
       link.configure(here);
       await link.dtunnel(here, ['reload', here.name]);
     }
-    expect(await hostState(rig, rig.berlin)).toBe(state);
+    expect(await settledHostState(linked, rig.berlin)).toBe(state);
   });
 
   it('a reload of a file with a mistake changes nothing at all', async () => {
     const { rig, link } = linked;
-    const state = await hostState(rig, rig.paris);
+    const state = await settledHostState(linked, rig.paris);
     const { generation } = (await statusOf(link, rig.paris)).tunnel;
     link.configure(rig.paris, { peer: { AllowedIPs: '10.1.0.0/16', Endpiont: 'x:1' } });
     const { result } = await amidTraffic(async () => {
@@ -89,7 +99,7 @@ describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
       expect(refused.stderr).toContain('Endpiont');
     });
     expect(lostOf(result)).toBe(0);
-    expect(await hostState(rig, rig.paris)).toBe(state);
+    expect(await settledHostState(linked, rig.paris)).toBe(state);
     expect((await statusOf(link, rig.paris)).tunnel.generation).toBe(generation);
     link.configure(rig.paris);
   });

@@ -6,10 +6,10 @@ import { firstPing, lostOf, ping, TwoWayFlow, transfer } from '../../src/demo/me
 import type { Site } from '../../src/demo/rig.ts';
 import { startTool, type Tool } from '../../src/demo/tools.ts';
 import {
-  hostState,
   type LinkedRig,
   metricOf,
   prepareLink,
+  settledHostState,
   sniff,
   statusOf,
   timeToPing,
@@ -106,7 +106,7 @@ describe.skipIf(UNABLE !== undefined)('as in netns.sh', () => {
   it('default route: everything goes through the tunnel but the tunnel itself, and all is put back', async () => {
     const linked = await linkUp();
     const { rig } = linked;
-    const state = await hostState(rig, rig.paris);
+    const state = await settledHostState(linked, rig.paris);
     await restart(linked, rig.paris, { peer: { AllowedIPs: '0.0.0.0/0, ::/0' } });
     // Berlin's public address is where the tunnel's own datagrams go, and everybody else's go through the tunnel.
     expect(await firstPing(rig.enclosure, rig.paris.host, rig.berlin.public4, 10_000)).toBeDefined();
@@ -116,7 +116,7 @@ describe.skipIf(UNABLE !== undefined)('as in netns.sh', () => {
     expect([received, report.intact, (await wire.stop()).clear]).toEqual([5, true, []]);
     await restart(linked, rig.paris, {});
     expect(await timeToPing(rig, rig.paris, 10_000)).toBeLessThan(5000);
-    expect(await hostState(rig, rig.paris)).toBe(state);
+    expect(await settledHostState(linked, rig.paris)).toBe(state);
   });
 
   it('key change: a new key and certificate at one end, both allowed at the other, cut nothing off', async () => {
