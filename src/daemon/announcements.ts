@@ -38,6 +38,15 @@ export function reloadEvent(outcome: 'applied' | 'reverted' | 'rejected', detail
   return { event: `config.${outcome}`, level, msg: `settings ${outcome}`, fields: { detail } };
 }
 
+/** The file of the places where peers were last met is of no use. */
+export function memoryEvent(what: 'ignored' | 'unwritten', file: string, reason: string): DaemonEvent {
+  const msg =
+    what === 'ignored'
+      ? 'where peers were last met is not known'
+      : 'where peers are now will not be known after a restart';
+  return { event: `memory.${what}`, level: 'warn', msg, fields: { file, reason } };
+}
+
 /** What the data plane has to say of itself. */
 export function planeEvent(notice: PlaneNotice): DaemonEvent {
   if (notice.kind === 'failed') {

@@ -16,6 +16,7 @@ import {
   expiryEvent,
   hostChangedEvent,
   hostWarningEvent,
+  memoryEvent,
   planeEvent,
   readyEvent,
   reloadEvent,
@@ -28,6 +29,7 @@ import { Hooks } from './hooks.ts';
 import { Host } from './host.ts';
 import { deviceMtu, HostSync } from './host-sync.ts';
 import { type Configuration, type InForce, readConfiguration } from './in-force.ts';
+import { LastKnownFile, lastKnownPath } from './last-known.ts';
 import { type DaemonEvent, Log, type LogFormat } from './log.ts';
 import { MetricsService } from './metrics-service.ts';
 import { ServiceManager } from './notify.ts';
@@ -90,6 +92,8 @@ export class Daemon {
   readonly #undo: UndoStack;
   /** What tearing down has undone, in the words of `[-]` lines. */
   readonly #undone: string[] = [];
+
+  readonly #lastKnown: LastKnownFile;
 
   #inForce: InForce;
   #plane: Plane | undefined;
@@ -159,6 +163,12 @@ export class Daemon {
       tunnel: () => this.#tunnel,
       host: this.#host,
       isStopping: () => this.#stopping !== undefined,
+    });
+    const memory = lastKnownPath(this.name, parts.runtimeDir);
+    this.#lastKnown = new LastKnownFile({
+      path: memory,
+      localAddresses: parts.localAddresses,
+      onProblem: (what, reason) => this.#tell(memoryEvent(what, memory, reason)),
     });
     this.#hostSync = new HostSync(this.#host, (error) => this.#hostWarning(String(error)));
     this.#registry = new MetricsRegistry(this.#metrics, () => this.#views.metricsInput());
@@ -271,6 +281,7 @@ export class Daemon {
       crypto: parts.crypto,
       session: (slot) => plane.session(slot),
       wallClock: () => parts.wallClock() / 1000,
+      lastKnown: this.#lastKnown.read(),
     });
     this.#tunnel = tunnel;
     const driver = new Driver({
@@ -285,6 +296,7 @@ export class Daemon {
     });
     this.#driver = driver;
     this.#undo.push(() => driver.stop());
+    this.#undo.push(() => this.#lastKnown.stop());
     await this.#metrics.setPeers(settings.peers.map((peer) => peer.name));
     await this.#serve();
     driver.input((started, now) => started.start(now));
@@ -427,6 +439,9 @@ export class Daemon {
   #tunnelEvent(event: TunnelEvent, now: Instant): void {
     this.#recorder.record(event, now);
     if (event.kind === 'path-mtu' || event.kind === 'handshake-completed') this.#adjustHost();
+    if (event.kind === 'endpoint-changed' || event.kind === 'handshake-completed') {
+      this.#lastKnown.changed(() => this.#views.peers());
+    }
   }
 
   #peerState(peer: string, from: PeerState, to: PeerState, reason: string): void {

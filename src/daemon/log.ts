@@ -47,6 +47,8 @@ export type EventId =
   | 'network.changed'
   | 'offload.disabled'
   | 'hook.failed'
+  | 'memory.ignored'
+  | 'memory.unwritten'
   | 'control.bug';
 
 /** Something worth telling: scalars only, so that no key, payload or object ever reaches a log. */

@@ -37,6 +37,8 @@ export interface DaemonParts {
   readonly watchNetwork: (device: string, onChange: () => void) => () => void;
   /** Packets the kernel could not queue on a device; undefined when it does not say. */
   readonly tunOverflows: (device: string) => number | undefined;
+  /** The addresses of this host now, in canonical text. */
+  readonly localAddresses: () => ReadonlySet<string>;
   /** Who holds a UDP port, if that can be seen. */
   readonly portHolder: (port: number) => PortHolder | undefined;
   /** Lanes for `Lanes = auto`. */

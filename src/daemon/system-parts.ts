@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { monotonicClock } from '../base/clock.ts';
 import { loadSettings } from '../config/load.ts';
 import { runtimeDir } from '../control/paths.ts';
 import { systemRandom } from '../crypto/random.ts';
+import { parseAddress } from '../net/address.ts';
 import { notifyServiceManager } from '../plane/host.ts';
 import { openNativePlane } from '../plane/native-plane.ts';
 import { Tunnel } from '../tunnel/tunnel.ts';
@@ -42,6 +44,7 @@ export function systemParts(environment: Readonly<Record<string, string | undefi
       return () => watch.close();
     },
     tunOverflows,
+    localAddresses,
     portHolder: (port) => findPortHolder('udp', port),
     lanes: 1,
     controlGid: process.geteuid?.() === 0 ? groupId(CONTROL_GROUP) : undefined,
@@ -56,6 +59,11 @@ function tunOverflows(device: string): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+function localAddresses(): ReadonlySet<string> {
+  const entries = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return new Set(entries.flatMap(({ address }) => parseAddress(address) ?? []));
 }
 
 /** group(5). */

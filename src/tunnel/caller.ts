@@ -23,7 +23,7 @@ export interface CallerHost extends AssociationOwner {
 
 /**
  * All our calling of one peer: a leg to each configured endpoint, legs to addresses that are not configured (a peer we
- * called back, an endpoint removed while in use), and the handshakes under way. `drive` brings them in line with what
+ * called back or remember, an endpoint removed while in use), and the handshakes under way. `drive` brings them in line with what
  * calling.ts decides.
  */
 export class Caller implements LegOwner {
@@ -94,7 +94,8 @@ export class Caller implements LegOwner {
       leg.drive(wanted, idle ? undefined : renewalPath(leg), now);
     });
     for (const association of this.#calls.keys()) if (association.closed) this.#calls.delete(association);
-    this.#strays = this.#strays.filter((leg) => leg.live !== undefined || leg.attempts.length > 0);
+    if (!trouble) for (const leg of this.#strays) leg.remembered = false;
+    this.#strays = this.#strays.filter((leg) => leg.live !== undefined || leg.attempts.length > 0 || leg.remembered);
     this.#nextAt = earliest(decision.nextAt, paused ? this.#pausedUntil : this.#failbackAt(now));
   }
 
@@ -118,7 +119,6 @@ export class Caller implements LegOwner {
     if (leg.live !== undefined && leg.live.health !== 'alive') leg.failedAt = now;
     session.leg = leg;
     leg.completed(session, now);
-    this.#pausedUntil = undefined;
   }
 
   /** Takes note of a handshake that ended without a session; undefined when it was none of ours. */
@@ -164,6 +164,22 @@ export class Caller implements LegOwner {
   /** The peer asks not to be called for a while. */
   pause(until: Instant): void {
     this.#pausedUntil = until;
+  }
+
+  /** Calls the peer where it was last met, `at` or later, until one attempt is over; nothing if an endpoint leads there. */
+  recall({ remote: { address, port }, local }: Path, at: Instant): void {
+    if (this.#all.some((leg) => leg.target.port === port && leg.addresses.includes(address))) return;
+    const leg = new Leg(this, { target: { host: address, port }, index: undefined, local }, at);
+    leg.remembered = true;
+    leg.nextAt = at;
+    const waiting = this.#strays.filter((other) => other.remembered && other.attempts.length === 0);
+    const gone = waiting.slice(0, Math.max(0, waiting.length + 1 - MAX_REMEMBERED));
+    this.#strays = [...this.#strays.filter((other) => !gone.includes(other)), leg];
+  }
+
+  /** What kept us from calling is over: the peer is there, or is wanted again. */
+  resume(): void {
+    this.#pausedUntil = undefined;
   }
 
   /** Something suggests that calling now may help. */
@@ -248,6 +264,9 @@ export class Caller implements LegOwner {
   }
 }
 
+/** Places to call from memory: where the peer was last met, and where it was refused since. */
+const MAX_REMEMBERED = 2;
+
 /** A rekey goes where the association is, unless its name has moved. */
 function renewalPath(leg: Leg): Path | undefined {
   if (leg.rekey === undefined || leg.rekey === 'failover' || leg.live?.health !== 'alive') return undefined;
@@ -255,7 +274,8 @@ function renewalPath(leg: Leg): Path | undefined {
 }
 
 function viewOf(leg: Leg, current: Session | undefined): LegView {
-  return { index: leg.index, live: leg.live?.health, isCurrent: current !== undefined && leg.live === current };
+  const isCurrent = current !== undefined && leg.live === current;
+  return { index: leg.index, live: leg.live?.health, isCurrent, remembered: leg.remembered };
 }
 
 function viewOfCurrent(current: Session | undefined): CallInput['current'] {

@@ -12,6 +12,8 @@ export interface LegView {
   readonly live: Health | undefined;
   /** It carries our traffic. */
   readonly isCurrent: boolean;
+  /** The peer was last met there, before we started or it was enabled. */
+  readonly remembered: boolean;
 }
 
 /** What is known when deciding whom to call. */
@@ -35,7 +37,8 @@ export interface CallDecision {
 }
 
 /**
- * Which legs to call. Without an association that answers: all endpoints, each a little after the one before it. With
+ * Which legs to call. Without an association that answers: where the peer was last met, and all endpoints, each a
+ * little after the one before it. With
  * one: those that come before it in the settings (to go back), and one other to keep warm. Peers that called us are
  * left to decide for themselves, and plain peers keep one association, since a second could displace the first.
  */
@@ -74,6 +77,7 @@ function callAll(input: CallInput): CallDecision {
   let nextAt: Instant | undefined;
   const triggers = legs.map((leg): HandshakeTrigger | undefined => {
     if (!leg.isCurrent && isLive(leg)) return undefined;
+    if (leg.remembered) return trigger;
     // An address that is not configured is called again only while nothing better is known.
     if (leg.index === undefined) return configured || !leg.isCurrent ? undefined : trigger;
     const at = later(since, ms(leg.index * ENDPOINT_STAGGER));

@@ -1,4 +1,4 @@
-import type { Duration, Instant, PathMtu, PeerId, SessionSlot } from '../base/brand.ts';
+import type { Duration, Fingerprint, Instant, PathMtu, PeerId, SessionSlot } from '../base/brand.ts';
 import type { CloseReason, EpochKeys, Role } from '../dtls/effects.ts';
 import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
@@ -125,7 +125,7 @@ export interface PeerSnapshot {
   readonly since: Instant;
   /** An authenticated record came within DeadAfter. */
   readonly up: boolean;
-  readonly fingerprint: string;
+  readonly fingerprint: Fingerprint;
   /** Of the current association; undefined while there is none. */
   readonly association: AssociationSnapshot | undefined;
   /** Other associations that are still readable or warming up. */
@@ -143,6 +143,8 @@ export interface PeerSnapshot {
   /** The latest failed attempt since the last success, for status and doctor. */
   readonly lastFailure: { readonly at: Instant; readonly reason: CloseReason } | undefined;
   readonly nextAttempt: Instant | undefined;
+  /** The path it was last met on: worth remembering for the next start. */
+  readonly lastKnown: Path | undefined;
 }
 
 /** One association of a peer. */

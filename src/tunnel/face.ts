@@ -1,4 +1,4 @@
-import type { Duration, Instant, SessionSlot } from '../base/brand.ts';
+import type { Duration, Fingerprint, Instant, SessionSlot } from '../base/brand.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Identity } from '../crypto/identity.ts';
 import type { CryptoSource } from '../dtls/options.ts';
@@ -24,6 +24,8 @@ export interface TunnelOptions {
   readonly crypto: CryptoSource;
   /** Reads counters of an installed session; undefined when the slot is not installed. */
   readonly session: (slot: SessionSlot) => SessionReadings | undefined;
+  /** Where peers were last met, by the fingerprint of any certificate of theirs. Default: nothing is known. */
+  readonly lastKnown?: ReadonlyMap<Fingerprint, Path>;
   /** Makes DTLS engines. Default: ours. */
   readonly engines?: Engines;
   /** Wall clock in epoch seconds, only to judge certificate dates. */

@@ -1,4 +1,4 @@
-import type { Instant, PathMtu, SessionSlot } from '../base/brand.ts';
+import type { Fingerprint, Instant, PathMtu, SessionSlot } from '../base/brand.ts';
 import type { CloseReason, Established } from '../dtls/effects.ts';
 import { type Address, addressBytes, family } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
@@ -18,6 +18,7 @@ import {
   HALF_OPEN_BYTES,
   HALF_OPEN_STRANGERS,
   HALF_OPEN_TIMEOUT,
+  MAX_REFUSED,
   MAX_SOURCES,
   PATH_MTU_BASE,
   SOURCE_HANDSHAKE_BURST,
@@ -26,6 +27,7 @@ import {
   STRANGER_HANDSHAKE_RATE,
 } from './limits.ts';
 import type { PeerTable } from './peer-table.ts';
+import { Recent } from './recent.ts';
 import type { Scheduled } from './schedule.ts';
 import { Schedule } from './schedule.ts';
 import { slotOf } from './slots.ts';
@@ -44,6 +46,8 @@ export class FrontDoor implements AssociationOwner {
   readonly #schedule = new Schedule<HalfOpen>();
   readonly #sources = new KeyedBuckets(SOURCE_HANDSHAKE_RATE, SOURCE_HANDSHAKE_BURST, MAX_SOURCES);
   readonly #strangers = new TokenBucket(STRANGER_HANDSHAKE_RATE, STRANGER_HANDSHAKE_BURST);
+  /** Where peers that nobody admits called from lately, by fingerprint: a reload that admits one calls it at once. */
+  readonly refused = new Recent<Fingerprint, Path>(MAX_REFUSED);
   readonly #callbackSources = new KeyedBuckets(1000 / CALLBACK_SOURCE_INTERVAL, 1, MAX_SOURCES);
   readonly #callbacks = new TokenBucket(CALLBACK_RATE, CALLBACK_BURST);
 
@@ -301,7 +305,11 @@ export class FrontDoor implements AssociationOwner {
         role,
         path,
         trigger,
-        authorize: (fingerprint) => this.#context.identify(fingerprint),
+        authorize: (fingerprint) => {
+          const known = this.#context.identify(fingerprint);
+          if (known === undefined) this.refused.set(fingerprint, path);
+          return known;
+        },
         expected: 'the certificate of a configured and enabled peer',
         handshakeTimeout: HALF_OPEN_TIMEOUT,
         initialTimeout: CALL_TIMER_UNKNOWN,

@@ -46,8 +46,12 @@ export class Leg {
   failures = 0;
   /** No round before. */
   nextAt: Instant | undefined;
+  /** Known from before and not from the settings: called until one round is over. */
+  remembered = false;
   #addresses: readonly Address[];
   readonly #literal: boolean;
+  /** Where our datagrams come from; undefined: the kernel chooses. */
+  readonly #local: Address | undefined;
   #resolving = false;
   #resolveAt: Instant | undefined;
   #resolveFailures = 0;
@@ -57,10 +61,11 @@ export class Leg {
   #round: Round | undefined;
   readonly #owner: LegOwner;
 
-  constructor(owner: LegOwner, { target, index }: Pick<Leg, 'target' | 'index'>, now: Instant) {
+  constructor(owner: LegOwner, { target, index, local }: LegPlace, now: Instant) {
     this.#owner = owner;
     this.target = target;
     this.index = index;
+    this.#local = local;
     const literal = literalEndpoint(target);
     this.#literal = literal !== undefined;
     this.#addresses = literal === undefined ? [] : [literal.address];
@@ -124,6 +129,7 @@ export class Leg {
     }
     if (round.attempts.length > 0) return ms(0);
     this.#round = undefined;
+    this.remembered = false;
     this.failures++;
     const pause = backoff(this.failures, round.answered ? RETRY_MAX : RETRY_MAX_SILENT, this.#owner.uniform());
     this.nextAt = later(now, pause);
@@ -138,6 +144,7 @@ export class Leg {
     }
     this.live = session;
     this.rekey = undefined;
+    this.remembered = false;
     this.failures = 0;
     this.nextAt = undefined;
   }
@@ -243,9 +250,12 @@ export class Leg {
     if (silent !== undefined && mixed.includes(silent)) ordered.push(silent);
     return ordered
       .slice(0, MAX_ADDRESSES_PER_ENDPOINT)
-      .map((address) => ({ remote: { address, port: this.target.port }, local: undefined }));
+      .map((address) => ({ remote: { address, port: this.target.port }, local: this.#local }));
   }
 }
+
+/** Where a leg leads. */
+type LegPlace = Pick<Leg, 'target' | 'index'> & { readonly local?: Address | undefined };
 
 /** One pass over the addresses. */
 interface Round {

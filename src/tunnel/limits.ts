@@ -35,6 +35,13 @@ export const CALL_TIMER_CEILING: Duration = seconds(1);
 /** First pause after a failed attempt; doubles, with jitter. */
 export const RETRY_FIRST: Duration = ms(250);
 
+/**
+ * Peers that are called where they were last met when a daemon starts: at once, and then per second. They notice by
+ * themselves in the end; this only spares them the silence.
+ */
+export const RECALL_BURST = 200;
+export const RECALL_RATE = 500;
+
 /** Longest pause after an attempt that was answered and refused. */
 export const RETRY_MAX: Duration = seconds(30);
 
@@ -129,6 +136,9 @@ export const STRANGER_HANDSHAKE_BURST = 2000;
 
 /** Sources remembered for rate limits; the longest unused is forgotten. */
 export const MAX_SOURCES = 4096;
+
+/** Certificates that were refused lately and are remembered with where they called from: the next reload may admit them. */
+export const MAX_REFUSED = 256;
 
 /** Calls back to the source of records of an unknown session: per source, and in all. */
 export const CALLBACK_SOURCE_INTERVAL: Duration = ms(500);

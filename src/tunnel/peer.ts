@@ -2,12 +2,13 @@ import { type Duration, earliest, type Instant, later, ms, type PeerId } from '.
 import type { PeerSettings } from '../config/settings.ts';
 import type { CloseReason, Established } from '../dtls/effects.ts';
 import { type Address, family } from '../net/address.ts';
-import { sameEndpoint } from '../net/endpoint.ts';
+import { type Path, sameEndpoint } from '../net/endpoint.ts';
 import type { Association } from './association.ts';
 import { Caller, type CallerHost } from './caller.ts';
 import type { Context } from './context.ts';
 import type { GoodbyeReason } from './control-message.ts';
 import type { HandshakeTrigger, PeerState } from './effects.ts';
+import { endpointChange } from './endpoint-change.ts';
 import type { Resolution } from './face.ts';
 import type { Leg } from './leg.ts';
 import {
@@ -48,6 +49,8 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   state: PeerState;
   since: Instant;
   lastFailure: { readonly at: Instant; readonly reason: CloseReason } | undefined;
+  /** The path it was last met on, which has proven itself: a place to call, and no more than that. */
+  lastKnown: Path | undefined;
   readonly #context: Context;
   /** Established, oldest first. Never changed in place: it is walked while sessions end. */
   #sessions: readonly Session[] = [];
@@ -103,9 +106,11 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     return latest;
   }
 
-  /** Where it may be met: its endpoints and what it uses. */
+  /** Where it may be met: its endpoints, what it uses, and where it was last. */
   addresses(): readonly Address[] {
-    return [...this.#caller.addresses, ...this.#sessions.map((session) => session.association.path.remote.address)];
+    const used = this.#sessions.map((session) => session.association.path.remote.address);
+    const last = this.lastKnown?.remote.address;
+    return [...this.#caller.addresses, ...used, ...(last === undefined || used.includes(last) ? [] : [last])];
   }
 
   /** Until when its prefixes stay with another peer that took them over; undefined: it never failed. */
@@ -142,6 +147,11 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.#setState(now);
   }
 
+  /** It may be found at the end of `path`: it is called there, `at` or later. */
+  callAt(path: Path, at: Instant): void {
+    this.#caller.recall(path, at);
+  }
+
   /** Takes new settings; `reconfigure` makes them hold. */
   adopt(settings: PeerSettings): void {
     this.settings = settings;
@@ -163,6 +173,14 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     }
     this.#rekeyAfter = settings.rekeyAfter;
     if (!settings.enabled) this.#caller.cancel(now);
+    else if (this.state === 'disabled') this.#enable(now);
+  }
+
+  /** Whoever enables calls at once: the far end was told to wait, or has been refused and tries less and less. */
+  #enable(now: Instant): void {
+    this.#caller.resume();
+    this.#caller.encourage(now);
+    if (this.lastKnown !== undefined) this.#caller.recall(this.lastKnown, now);
   }
 
   /** Fresh keys beside the current ones, or an attempt at once when there are none. */
@@ -253,6 +271,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     const isRekey = this.#isRekey(association);
     this.#sessions = [...this.#sessions, session];
     if (association.role === 'client') this.#caller.completed(session, now);
+    this.#caller.resume();
     if (!session.speaks) {
       memory.pathMtu = newPathMtu(now, staticPathMtu(family(association.path.remote.address), this.#ceiling(session)));
       session.tellPathMtu();
@@ -331,8 +350,10 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       session.memory = memory;
       session.tellPathMtu();
     }
-    if (session === this.#current)
+    if (session === this.#current) {
+      this.lastKnown = path;
       this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam' });
+    }
     this.#context.touch(this);
   }
 
@@ -381,6 +402,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     if (previous?.leg !== undefined && previous.health !== 'alive') previous.leg.failedAt = now;
     this.#context.emit({ kind: 'activate', peer: this.id, slot: chosen?.association.lease.slot });
     if (chosen !== undefined) {
+      this.lastKnown = chosen.association.path;
       chosen.supersededAt = undefined;
       chosen.announce('active', now);
       if (previous !== undefined) this.#reportChange(previous, chosen);
@@ -507,18 +529,8 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   #reportChange(previous: Session, chosen: Session): void {
     const { path } = chosen.association;
-    if (sameEndpoint(previous.association.path.remote, path.remote)) return;
-    const [from, to] = [previous.leg?.index, chosen.leg?.index];
-    const healthy = previous.health === 'alive' && !previous.draining && !previous.association.closed;
-    const reason =
-      from !== undefined && to !== undefined && to < from
-        ? 'failback'
-        : previous.leg !== undefined && previous.leg === chosen.leg
-          ? 'dns'
-          : chosen.leg === undefined && healthy
-            ? 'roam'
-            : 'failover';
-    this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason });
+    const reason = endpointChange(previous, chosen);
+    if (reason !== undefined) this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason });
   }
 
   #sessionOf(association: Association): Session | undefined {

@@ -1,4 +1,5 @@
 import type { Instant } from '../base/brand.ts';
+import { invariant } from '../base/invariant.ts';
 import type { Settings } from '../config/settings.ts';
 import type { AssociationSnapshot, PeerSnapshot } from './effects.ts';
 import type { Peer } from './peer.ts';
@@ -10,13 +11,15 @@ export function snapshotOf(peer: Peer, settings: Settings, now: Instant): PeerSn
   const { current, sessions } = peer;
   const others = sessions.filter((session) => session !== current);
   for (const session of sessions) session.refresh();
+  const fingerprint = current?.association.fingerprint ?? peer.settings.fingerprints[0];
+  invariant(fingerprint !== undefined, 'a peer is named by a fingerprint');
   return {
     id: peer.id,
     name: peer.name,
     state: peer.state,
     since: peer.since,
     up: peer.reachable,
-    fingerprint: current?.association.fingerprint ?? peer.settings.fingerprints[0] ?? '',
+    fingerprint,
     association: current === undefined ? undefined : snapshotOfSession(peer, current, settings),
     others: others.map((session) => snapshotOfSession(peer, session, settings)),
     endpoints: peer.legs.map((leg) => ({ ...leg.target, addresses: leg.addresses })),
@@ -25,6 +28,7 @@ export function snapshotOf(peer: Peer, settings: Settings, now: Instant): PeerSn
     loss: current?.memory.quality.loss ?? 0,
     lastFailure: peer.lastFailure,
     nextAttempt: nextAttempt(peer, now),
+    lastKnown: peer.lastKnown,
   };
 }
 

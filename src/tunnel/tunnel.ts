@@ -18,7 +18,7 @@ import type { PeerSnapshot, TunnelEffect, TunnelEvent, TunnelPeerOptions, Tunnel
 import { systemEngines } from './engines.ts';
 import type { Resolution, TunnelFace, TunnelOptions } from './face.ts';
 import { FrontDoor } from './front-door.ts';
-import { DRAIN_NOTICE_INTERVAL } from './limits.ts';
+import { DRAIN_NOTICE_INTERVAL, RECALL_BURST, RECALL_RATE } from './limits.ts';
 import { Peer } from './peer.ts';
 import { PeerTable } from './peer-table.ts';
 import { Registry } from './registry.ts';
@@ -52,9 +52,12 @@ export class Tunnel implements TunnelFace {
   #routesAt: Instant | undefined;
   #drain: { readonly until: Instant; readonly noticeAt: Instant } | undefined;
   #finished = false;
+  /** Until the start: who is to be called where. */
+  readonly #lastKnown: ReadonlyMap<Fingerprint, Path>;
 
   constructor(options: TunnelOptions) {
     this.#settings = options.settings;
+    this.#lastKnown = options.lastKnown ?? new Map<Fingerprint, Path>();
     this.#identity = options.identity;
     this.#context = this.#makeContext(options);
     this.#door = new FrontDoor(this.#context, this.#table);
@@ -62,6 +65,7 @@ export class Tunnel implements TunnelFace {
 
   start(now: Instant): void {
     this.#arrange(this.#settings, now);
+    this.#recall(now);
   }
 
   datagram(path: Path, datagram: Uint8Array, now: Instant): void {
@@ -248,11 +252,27 @@ export class Tunnel implements TunnelFace {
     for (const { peer, isNew } of changes) {
       this.#emit({ kind: 'peer', peer: peer.id, options: peerOptions(peer.settings, settings) });
       if (!isNew) peer.reconfigure(now);
+      const refused = pathOf(peer, this.#door.refused);
+      if (refused !== undefined && peer.settings.enabled && !peer.reachable) peer.callAt(refused, now);
       this.#touched.add(peer);
     }
     this.#updateRoutes(now);
     for (const peer of before) {
       if (!peers.includes(peer)) this.#emit({ kind: 'remove-peer', peer: peer.id });
+    }
+    this.#settleTouched(now);
+  }
+
+  /** Calls peers where they were last met: those first whose turn comes first, the others at a bounded rate. */
+  #recall(now: Instant): void {
+    let calls = 0;
+    for (const peer of this.#table.all) {
+      const path = pathOf(peer, this.#lastKnown);
+      if (path === undefined) continue;
+      const wait = Math.max(0, ++calls - RECALL_BURST) * (1000 / RECALL_RATE);
+      peer.lastKnown = path;
+      peer.callAt(path, later(now, ms(wait)));
+      this.#touched.add(peer);
     }
     this.#settleTouched(now);
   }
@@ -380,6 +400,11 @@ function matchPeers(before: readonly Peer[], wanted: readonly PeerSettings[]): r
     matched[i] = namesake;
   });
   return matched;
+}
+
+/** Where one of the certificates of `peer` was met. */
+function pathOf(peer: Peer, paths: { get(fingerprint: Fingerprint): Path | undefined }): Path | undefined {
+  return peer.settings.fingerprints.map((fingerprint) => paths.get(fingerprint)).find((path) => path !== undefined);
 }
 
 function peersByHost(peers: readonly Peer[]): ReadonlyMap<string, readonly Peer[]> {

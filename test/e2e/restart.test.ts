@@ -4,6 +4,7 @@ import { TwoWayFlow, transfer } from '../../src/demo/measure.ts';
 import { farSite } from '../../src/demo/rig.ts';
 import {
   killDaemon,
+  logOf,
   type LinkedRig,
   prepareLink,
   sniff,
@@ -61,12 +62,25 @@ describe.skipIf(UNABLE !== undefined)('kill -9', () => {
     expect(report.intact).toBe(true);
   });
 
-  it('of an end that nobody has anything to say to: the other end notices by itself, within 10 s', async () => {
+  it('of an end that nobody has anything to say to: it calls where the other end was last met', async () => {
     const { rig, link } = await closedAfter(upLink());
+    const before = (await statusOf(link, rig.berlin)).peers[0].endpoint;
     await killDaemon(link, rig.berlin);
     await link.dtunnel(rig.berlin, ['up', 'berlin', '--no-wait']);
-    // Berlin cannot call (it has no Endpoint), and only Berlin's host has something to say.
-    expect(await timeToPing(rig, rig.berlin, 15_000)).toBeLessThan(10_000);
+    // Berlin has no Endpoint of Paris, and only Berlin's host has something to say: Paris alone would take its 10 s of
+    // silence to notice.
+    expect(await timeToPing(rig, rig.berlin, 15_000)).toBeLessThan(3000);
+    const [peer] = (await statusOf(link, rig.berlin)).peers;
+    expect([peer.endpoint, peer.handshake.role]).toEqual([before, 'client']);
+  });
+
+  it('of an end whose memory was damaged: it says so, and the other end notices by itself within 10 s', async () => {
+    const { rig, link } = await closedAfter(upLink());
+    await killDaemon(link, rig.berlin);
+    await rig.enclosure.run(['sh', '-c', 'echo rubbish > /run/dtunnel/berlin.peers']);
+    await link.dtunnel(rig.berlin, ['up', 'berlin', '--no-wait']);
+    expect(await timeToPing(rig, rig.berlin, 15_000)).toBeLessThan(12_000);
+    expect(await logOf(link, rig.berlin)).toContain('memory.ignored');
   });
 
   it('of both at once', async () => {

@@ -115,6 +115,7 @@ export function peerSnapshot(over: Partial<PeerSnapshot> = {}): PeerSnapshot {
     loss: 0,
     lastFailure: undefined,
     nextAttempt: undefined,
+    lastKnown: undefined,
     ...over,
   };
 }

@@ -52,6 +52,8 @@ export interface SiteOptions {
   readonly interface?: Partial<InterfaceSettings>;
   /** Behind a NAT that shows this address outside. */
   readonly nat?: string;
+  /** Knows after a restart where its peers were last met. */
+  readonly remembers?: boolean;
   /** Its DTLS engine, when it is not the world's. */
   readonly engines?: Engines;
 }
@@ -139,6 +141,8 @@ export class Site {
   options: SiteOptions;
   readonly #world: World;
   #lives = 0;
+  /** What it wrote down before it was killed. */
+  #lastKnown = new Map<Fingerprint, Path>();
   /** Events of the plane that wait for the event loop. */
   #pending: PlaneEvent[] = [];
   /** Public side of the NAT, changed by `rebind`. */
@@ -157,7 +161,7 @@ export class Site {
     return this.options.identity.fingerprint;
   }
 
-  /** Starts the daemon, or starts it again after `kill`: nothing is remembered. */
+  /** Starts the daemon, or starts it again after `kill`: nothing is remembered but, if it `remembers`, where peers were. */
   start(): void {
     if (this.#lives++ > 0) {
       this.plane = this.#makePlane();
@@ -172,6 +176,9 @@ export class Site {
   /** kill -9. */
   kill(): void {
     this.running = false;
+    for (const { fingerprint, lastKnown } of this.tunnel.snapshot(this.#world.now)) {
+      if (lastKnown !== undefined) this.#lastKnown.set(fingerprint, lastKnown);
+    }
     this.plane.close();
   }
 
@@ -375,6 +382,7 @@ export class Site {
       crypto: random,
       session: (slot) => this.plane.session(slot),
       wallClock: () => this.#world.epochSeconds,
+      ...(this.options.remembers === true ? { lastKnown: this.#lastKnown } : {}),
       ...(engines === undefined ? {} : { engines }),
     });
   }

@@ -364,7 +364,8 @@ describe('which association carries the traffic', () => {
 });
 
 describe('whom to call', () => {
-  const legs = (n: number) => Array.from({ length: n }, (_, index) => ({ index, live: undefined, isCurrent: false }));
+  const legs = (n: number) =>
+    Array.from({ length: n }, (_, index) => ({ index, live: undefined, isCurrent: false, remembered: false }));
   const usual: CallInput = { now: at(0), legs: legs(3), current: undefined, troubleSince: at(0), everUp: false };
   const current = { role: 'client', health: 'alive', speaks: true, draining: false } as const;
 
@@ -376,14 +377,16 @@ describe('whom to call', () => {
 
   it('one other to keep warm while the first answers', () => {
     const [first, ...others] = legs(3);
-    const used = [{ ...first, index: 0, live: 'alive' as const, isCurrent: true }, ...others];
+    const used = [{ ...first, index: 0, live: 'alive' as const, isCurrent: true, remembered: false }, ...others];
     expect(decideCalls({ ...usual, legs: used, current }).triggers).toEqual([undefined, 'failover', undefined]);
     const plain = { ...current, speaks: false };
     expect(decideCalls({ ...usual, legs: used, current: plain }).triggers).toEqual([undefined, undefined, undefined]);
   });
 
   it('the better ones while a worse one is used', () => {
-    const all = legs(3).map((leg) => (leg.index === 2 ? { ...leg, live: 'alive' as const, isCurrent: true } : leg));
+    const all = legs(3).map((leg) =>
+      leg.index === 2 ? { ...leg, live: 'alive' as const, isCurrent: true, remembered: false } : leg,
+    );
     expect(decideCalls({ ...usual, legs: all, current }).triggers).toEqual(['failover', 'failover', undefined]);
   });
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Instant } from '../../src/base/brand.ts';
-import { losses } from '../support/world.ts';
-import { bothWays, linked, linkedSites, type PairOfSites, REAL } from './sites.ts';
+import type { Fingerprint, Instant } from '../../src/base/brand.ts';
+import { endpointKey, type Path } from '../../src/net/endpoint.ts';
+import { Tunnel } from '../../src/tunnel/tunnel.ts';
+import { address, losses, peerSettings } from '../support/world.ts';
+import { BERLIN, bothWays, linked, linkedSites, type PairOfSites, QUICK, REAL, twoSites } from './sites.ts';
 
 /** Round trip of the usual wire. */
 const RTT = 20;
@@ -75,6 +77,112 @@ describe('kill -9 of one end', () => {
     sites.world.run(12_000);
     expect(losses(toBerlin, sites.berlin)).toEqual({ lost: 0, duplicated: 0 });
     expect(losses(toParis, sites.paris)).toEqual({ lost: 0, duplicated: 0 });
+  });
+});
+
+describe('an end that remembers where its peers were', () => {
+  /** Berlin has no endpoint of Paris, and only hosts behind Berlin have something to say after its restart. */
+  const oneSided = (options: Parameters<typeof linkedSites>[0], away = 100): number => {
+    const sites = linkedSites({ remember: true, ...options });
+    sites.world.run(2000);
+    sites.berlin.kill();
+    sites.world.run(away);
+    sites.berlin.start();
+    const at = sites.world.now;
+    sites.paris.receivedAt.clear();
+    sites.world.traffic(sites.berlin, ['10.1.0.1', '10.2.0.1'], 2, (at + 40_000) as Instant);
+    return sites.world.until(() => sites.paris.receivedAt.size > 0, 40_000);
+  };
+
+  it('calls them at once: 300 ms + 2 RTT although the far end has noticed nothing', () => {
+    expect(oneSided({})).toBeLessThanOrEqual(300 + 2 * RTT);
+    expect(oneSided({ ...REAL, nat: '192.0.2.99' })).toBeLessThanOrEqual(300 + 2 * RTT);
+  });
+
+  it('waits for the far end to notice when it remembers nothing', () => {
+    expect(oneSided({ remember: false })).toBeGreaterThan(1000);
+  });
+
+  it('gives up after one attempt at a place where nobody answers, and takes the call from elsewhere', () => {
+    const sites = linkedSites({ remember: true, nat: '192.0.2.99' });
+    sites.world.run(2000);
+    sites.berlin.kill();
+    sites.paris.kill();
+    sites.paris.rebind();
+    sites.berlin.start();
+    sites.world.run(60_000);
+    const calls = sites.berlin.eventsOf('handshake-started').filter(({ role }) => role === 'client');
+    expect(calls).toHaveLength(1);
+    expect(sites.berlin.eventsOf('handshake-failed').at(-1)).toMatchObject({
+      peer: 'paris',
+      reason: { code: 'timeout' },
+    });
+    sites.paris.start();
+    expect(sites.world.until(() => linked(sites))).toBeLessThan(1000);
+  });
+
+  it('refuses whoever else has that address by now', () => {
+    const sites = linkedSites({ remember: true });
+    sites.world.run(2000);
+    sites.berlin.kill();
+    sites.paris.kill();
+    const stranger = sites.world.site('stranger', {
+      identity: BERLIN,
+      addresses: ['198.51.100.7'],
+      peers: sites.paris.options.peers,
+    });
+    stranger.start();
+    sites.berlin.start();
+    sites.world.run(20_000);
+    expect(sites.berlin.peer('paris')).toMatchObject({
+      up: false,
+      lastFailure: { reason: { code: 'unknown_fingerprint' } },
+    });
+  });
+
+  it('calls thousands of them at a bounded rate, and each at its own place', () => {
+    const { world, berlin } = twoSites();
+    const peers = Array.from({ length: 1000 }, (_, i) =>
+      peerSettings({
+        name: `p${i}`,
+        fingerprints: [i.toString(16).padStart(64, '0') as Fingerprint],
+        allowedIps: [`10.${100 + (i >> 8)}.${i & 255}.0/24`],
+      }),
+    );
+    const lastKnown = new Map(
+      peers.map(({ fingerprints: [pin] }, i): [Fingerprint, Path] => [
+        pin ?? ('' as Fingerprint),
+        { remote: { address: address(`192.0.${i >> 8}.${i & 255}`), port: 1000 + i }, local: undefined },
+      ]),
+    );
+    const tunnel = new Tunnel({
+      settings: { interface: berlin.settings.interface, peers },
+      identity: BERLIN,
+      crypto: world.random,
+      session: () => undefined,
+      wallClock: () => 0,
+      lastKnown,
+      engines: QUICK.engines,
+    });
+    let now = world.now;
+    const called: { readonly at: number; readonly to: string }[] = [];
+    const drain = (): void => {
+      for (let effect = tunnel.poll(); effect !== undefined; effect = tunnel.poll()) {
+        if (effect.kind === 'event' && effect.event.kind === 'handshake-started') {
+          called.push({ at: now - world.now, to: endpointKey(effect.event.path.remote) });
+        }
+      }
+    };
+    tunnel.start(now);
+    drain();
+    expect(called.length).toBe(200);
+    while (called.length < 1000 && now - world.now < 10_000) {
+      now = (now + 1) as Instant;
+      tunnel.tick(now);
+      drain();
+    }
+    expect(called.at(-1)?.at).toBeCloseTo(800 / 0.5, -2);
+    expect(new Set(called.map(({ to }) => to)).size).toBe(1000);
   });
 });
 

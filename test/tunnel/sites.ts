@@ -28,6 +28,8 @@ export interface PairOptions extends WorldOptions {
   readonly parisPeer?: Partial<PeerSettings>;
   readonly berlinInterface?: Partial<InterfaceSettings>;
   readonly parisInterface?: Partial<InterfaceSettings>;
+  /** Both know after a restart where the other was. */
+  readonly remember?: boolean;
   /** Paris is behind this NAT. */
   readonly nat?: string;
 }
@@ -41,11 +43,12 @@ export interface PairOfSites {
 
 /** Berlin (203.0.113.10, 10.1/16) and Paris (198.51.100.7, 10.2/16), not started. */
 export function twoSites(options: PairOptions = {}): PairOfSites {
-  const { berlinCalls = false, parisCalls = true, nat } = options;
+  const { berlinCalls = false, parisCalls = true, remember = false, nat } = options;
   const world = new World({ ...QUICK, ...options });
   const berlin = world.site('berlin', {
     identity: BERLIN,
     addresses: ['203.0.113.10'],
+    remembers: remember,
     interface: options.berlinInterface ?? {},
     peers: [
       {
@@ -62,6 +65,7 @@ export function twoSites(options: PairOptions = {}): PairOfSites {
   const paris = world.site('paris', {
     identity: PARIS,
     addresses: ['198.51.100.7'],
+    remembers: remember,
     interface: options.parisInterface ?? {},
     ...(nat === undefined ? {} : { nat }),
     peers: [
