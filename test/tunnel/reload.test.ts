@@ -69,6 +69,50 @@ describe('reload', () => {
     expect(sites.world.until(() => linked(sites))).toBeLessThan(200);
   });
 
+  // Whoever was told goodbye waits and is then refused, less and less often: up to half a minute passed until its next call.
+  it.each([
+    ['the end that is called, which has no endpoint', 'berlin', {}],
+    ['the end that calls', 'paris', {}],
+    ['either of two that call each other', 'berlin', { berlinCalls: true }],
+    ['the one behind a NAT', 'paris', { nat: '192.0.2.99' }],
+    ['the one in front of a NAT', 'berlin', { nat: '192.0.2.99' }],
+  ] as const)('enables %s after any time, and it is back within a second', (_, which, options) => {
+    for (const away of [300, 3000, 30_000, 300_000]) {
+      const sites = linkedSites(options);
+      sites[which].reload([{ ...only(sites[which]), enabled: false }]);
+      sites.world.run(away);
+      sites[which].reload([{ ...only(sites[which]), enabled: true }]);
+      expect(
+        sites.world.until(() => linked(sites)),
+        `${away} ms`,
+      ).toBeLessThan(1000);
+    }
+  });
+
+  it('enables both ends, whichever is first, within a second of the second', () => {
+    for (const [first, second] of [
+      ['berlin', 'paris'],
+      ['paris', 'berlin'],
+    ] as const) {
+      const sites = linkedSites();
+      for (const site of [first, second]) sites[site].reload([{ ...only(sites[site]), enabled: false }]);
+      sites.world.run(60_000);
+      sites[first].reload([{ ...only(sites[first]), enabled: true }]);
+      sites.world.run(20_000);
+      sites[second].reload([{ ...only(sites[second]), enabled: true }]);
+      expect(sites.world.until(() => linked(sites))).toBeLessThan(1000);
+    }
+  });
+
+  it('admits a peer that has called in vain for long, and calls it at once', () => {
+    const sites = linkedSites({ nat: '192.0.2.99' });
+    const settings = sites.berlin.settings.peers;
+    sites.berlin.reload([]);
+    sites.world.run(300_000);
+    sites.berlin.reload(settings);
+    expect(sites.world.until(() => linked(sites))).toBeLessThan(1000);
+  });
+
   it('adds a peer, which is called at once', () => {
     const sites = linkedSites();
     const { world, berlin } = sites;
