@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** What a foreign program left behind: everything it wrote, and its exit status (124 when the time limit ended it). */
@@ -57,9 +57,8 @@ export function command(program: string, args: readonly string[], options: Comma
   });
 }
 
-/** The path of a program on PATH or in the system's sbin folders; undefined when it is not installed. A path is itself. */
+/** The path of a program on PATH or in the system's sbin folders; undefined when it is not installed. */
 export function which(program: string): string | undefined {
-  if (program.startsWith('/')) return existsSync(program) ? program : undefined;
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']) {
     const path = join(folder, program);
     try {

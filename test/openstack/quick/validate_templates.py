@@ -2,7 +2,8 @@
 
 Reads a JSON list of [template file, parameters] from standard input and writes a list of verdicts: what Heat made of
 each template, or {"refused": reason}. Names of images, networks and the like are taken for granted, since nobody can
-be asked; everything else that Heat checks when a stack is created is checked, in nested templates too.
+be asked; everything else that Heat checks when a stack is created is checked, in nested templates too. Beyond that, the
+actions of deployments are checked: Heat stores a misspelt one without a word, and never carries it out.
 """
 import json
 import os
@@ -20,6 +21,7 @@ import yaml  # noqa: E402
 
 from heat.common import config, context, exception  # noqa: E402,F401
 from heat.engine import environment, resources, stack, template  # noqa: E402
+from heat.engine.resources.openstack.heat.software_deployment import SoftwareDeployment  # noqa: E402
 
 # Questions that Heat would put to Glance, Nova and Neutron, with the answer of a cloud that has everything.
 UNASKED = {
@@ -30,6 +32,16 @@ UNASKED = {
     'heat.engine.clients.os.nova.NovaClientPlugin.is_version_supported': lambda *_: True,
     'heat.common.grouputils.get_member_definitions': lambda *_, **__: [],
 }
+
+
+def check_actions(parsed, files):
+    """Refuses deployments with actions that Heat does not have, in the templates of members too."""
+    nested = [yaml.safe_load(text) for name, text in files.items() if name.endswith('.yaml')]
+    for name, resource in (item for one in [parsed, *nested] for item in one['resources'].items()):
+        if resource['type'].startswith('OS::Heat::SoftwareDeployment'):
+            unknown = set(resource['properties'].get('actions', ())) - set(SoftwareDeployment.ALLOWED_DEPLOY_ACTIONS)
+            if unknown:
+                raise ValueError(f'{name}: no such action: {", ".join(sorted(unknown))}')
 
 
 def describe(validated):
@@ -58,6 +70,7 @@ def verdict(path, parameters):
         made = template.Template(parsed, files=files, env=env)
         validated = stack.Stack(context.RequestContext(project_id='project', user_id='user'), 'offline', made)
         validated.validate()
+        check_actions(parsed, files)
         return {'resources': describe(validated), 'outputs': sorted(validated.outputs)}
     except (exception.HeatException, client_exception.CommandError, yaml.YAMLError, urllib.error.URLError,
             ValueError, KeyError, TypeError) as refused:
