@@ -13,7 +13,8 @@
 #   DEPLOYMENT_TOOL           further hooks: dtunnel-hook-cfn-init, dtunnel-hook-puppet, dtunnel-hook-salt
 #   ELEMENTS_PATH             folders of further elements, searched after ours
 #   DIB_LOCAL_IMAGE, DIB_CLOUD_IMAGES, DIB_RELEASE, DIB_DISTRIBUTION_MIRROR, DIB_…   handed through
-#   TMPDIR                    where the image grows: on disk when memory is short (default /var/tmp below 12 GiB free)
+#   TMPDIR                    where the image grows, without a file system in memory; /var/tmp when less than 12 GiB of
+#                             memory is free
 #   DTUNNEL_DEB               package to install (default: the one of ARCH in build/release, made by `npm run release`)
 set -euo pipefail
 
@@ -95,11 +96,18 @@ check_package() {
   say "package $(basename "$DTUNNEL_DEB")"
 }
 
-build() {
-  if [ -z "${TMPDIR:-}" ] && [ "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" -lt 12582912 ]; then
-    export TMPDIR=/var/tmp
+# diskimage-builder asks how much memory there is, not how much is free, and mounts a file system in it over any TMPDIR.
+choose_folder() {
+  if [ -z "${TMPDIR:-}" ]; then
+    [ "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" -lt 12582912 ] || return 0
     say 'less than 12 GiB of memory is free: building in /var/tmp'
   fi
+  export TMPDIR=${TMPDIR:-/var/tmp} DIB_NO_TMPFS=${DIB_NO_TMPFS:-1}
+  [ -d "$TMPDIR" ] || die "TMPDIR: no folder $TMPDIR"
+}
+
+build() {
+  choose_folder
   local elements
   read -ra elements <<< "$BASE_ELEMENTS $AGENT_ELEMENTS $DEPLOYMENT_BASE_ELEMENTS $DEPLOYMENT_TOOL"
   say "elements ${elements[*]}"
