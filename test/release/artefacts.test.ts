@@ -143,9 +143,73 @@ END
       expect(await system.must(['ip', '-brief', 'address', 'show', 'dt-berlin'])).toContain('172.31.0.1/30');
     });
 
-    it('reloads, and drains when it is stopped', async () => {
+    it('takes its key as a credential that only root can read', async () => {
+      if (system === undefined) throw new Error('not booted');
+      const configure = `
+        dtunnel keygen paris --dir /root > /dev/null
+        cp /root/paris.crt /etc/dtunnel/
+        chown root:root /root/paris.key
+        mkdir /etc/systemd/system/dtunnel@paris.service.d
+        printf '[Service]\nLoadCredential=key:/root/paris.key\n' > /etc/systemd/system/dtunnel@paris.service.d/key.conf
+        cat > /etc/dtunnel/paris.conf <<END
+[Interface]
+Address     = 172.31.1.2/30
+Certificate = /etc/dtunnel/paris.crt
+PrivateKey  = credential:key
+Metrics     = off
+
+[Peer]
+Name        = berlin
+Fingerprint = $(dtunnel fingerprint /etc/dtunnel/berlin.crt)
+Endpoint    = 127.0.0.1:4433
+AllowedIPs  = 10.1.0.0/16
+END
+        cat >> /etc/dtunnel/berlin.conf <<END
+
+[Peer]
+Name        = paris
+Fingerprint = $(dtunnel fingerprint /root/paris.crt)
+AllowedIPs  = 10.2.0.0/16
+END
+        systemctl daemon-reload
+        systemctl enable --now dtunnel@paris.service`;
+      await system.must(['sh', '-euc', configure]);
+      expect(await system.must(['stat', '-c', '%a %U', '/root/paris.key'])).toBe('600 root\n');
+    });
+
+    it('reloads, and is linked', async () => {
       if (system === undefined) throw new Error('not booted');
       await system.must(['systemctl', 'reload', 'dtunnel@berlin']);
+      await system.must(['dtunnel', 'status', 'berlin', 'paris', '--wait', '--timeout', '30s']);
+    });
+
+    it('goes over to the next release when its package is installed', async () => {
+      if (system === undefined) throw new Error('not booted');
+      await next(`${VERSION}+next`);
+      const before = await processes();
+      await system.must(['dpkg', '--install', '/next.deb'], 300_000);
+      const after = await processes();
+      for (const name of ['berlin', 'paris']) {
+        expect(after.get(name)?.pid, name).not.toBe(before.get(name)?.pid);
+        expect(after.get(name)?.program, name).toBe('/usr/lib/dtunnel/bin/node\n');
+      }
+      await system.must(['dtunnel', 'status', 'berlin', 'paris', '--wait', '--timeout', '30s']);
+    });
+
+    it('goes on with the old release where the next one refuses its file', async () => {
+      if (system === undefined) throw new Error('not booted');
+      const before = await processes();
+      await system.must(['sh', '-c', 'echo Frob = yes >> /etc/dtunnel/paris.conf']);
+      const said = await system.run(['dpkg', '--install', '/next.deb'], 300_000);
+      expect(said.status, said.output).toBe(0);
+      expect(said.output).toContain('paris still runs the old release');
+      const after = await processes();
+      expect(after.get('paris')?.pid).toBe(before.get('paris')?.pid);
+      expect(after.get('berlin')?.pid).not.toBe(before.get('berlin')?.pid);
+    });
+
+    it('drains when it is stopped', async () => {
+      if (system === undefined) throw new Error('not booted');
       await system.must(['systemctl', 'stop', 'dtunnel@berlin']);
       const journal = await system.must(['journalctl', '--unit=dtunnel@berlin', '--output=cat']);
       expect(journal).toContain('daemon.drain');
@@ -155,12 +219,39 @@ END
       );
     });
 
-    it('goes without taking keys and configurations along', async () => {
+    it('goes with everything but the keys and configurations', async () => {
       if (system === undefined) throw new Error('not booted');
       const { status, output } = await system.run(['dpkg', '--purge', 'dtunnel'], 120_000);
       expect(status, output).toBe(0);
-      expect(existsSync(join(root, 'etc/dtunnel/berlin.key'))).toBe(true);
-      expect(existsSync(join(root, 'usr/lib/dtunnel'))).toBe(false);
+      const find = 'find /etc /lib/ /usr /var /run -path /run/systemd -prune -o -name "*dtunnel*" -print';
+      // The folder of an administrator's own drop-in is as much his as his keys.
+      const kept = ['/etc/dtunnel', '/etc/systemd/system/dtunnel@paris.service.d'];
+      expect((await system.must(['sh', '-c', find])).trim().split('\n').toSorted()).toEqual(kept);
+      const names = ['berlin.conf', 'berlin.crt', 'berlin.key', 'paris.conf', 'paris.crt'];
+      expect(readdirSync(join(root, 'etc/dtunnel')).toSorted()).toEqual(names);
+      expect((await system.run(['sh', '-c', 'readlink /proc/[0-9]*/exe'])).stdout).not.toContain('node');
     });
+
+    /** Puts the same package under a later version into the system. */
+    async function next(version: string): Promise<void> {
+      const script = `dpkg-deb --raw-extract "$1" "$2/next"
+        sed -i "s/^Version: .*/Version: $3/" "$2/next/DEBIAN/control"
+        dpkg-deb -Znone --build "$2/next" "$4/next.deb"`;
+      const { status, output } = await command('sh', ['-euc', script, 'sh', amd64, work, version, root], {
+        timeoutMs: 300_000,
+      });
+      expect(status, output).toBe(0);
+    }
+
+    /** The processes of both tunnels and the program each runs, which is a deleted one after an upgrade without it. */
+    async function processes(): Promise<ReadonlyMap<string, { readonly pid: string; readonly program: string }>> {
+      const found = new Map<string, { readonly pid: string; readonly program: string }>();
+      for (const name of ['berlin', 'paris']) {
+        const show = ['systemctl', 'show', '--value', '--property=MainPID', `dtunnel@${name}`];
+        const pid = (await system?.must(show))?.trim() ?? '';
+        found.set(name, { pid, program: (await system?.must(['readlink', `/proc/${pid}/exe`])) ?? '' });
+      }
+      return found;
+    }
   });
 });
