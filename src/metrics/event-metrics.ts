@@ -38,6 +38,9 @@ const HANDSHAKE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 /** Seconds; from one rack to two satellites. */
 const RTT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
 
+/** Seconds; a drain's move, the 1.5 s of a warm standby, the 10 s without one. */
+const FAILOVER_BUCKETS = [0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 5, 10, 15];
+
 /** Seconds of delay of the event loop. */
 const LAG_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
@@ -102,6 +105,13 @@ export class EventMetrics {
     'dtunnel_peer_rtt_seconds',
     'Round trip of authenticated probes.',
     RTT_BUCKETS,
+    false,
+  );
+
+  readonly #failover = this.#peerHistogram(
+    'dtunnel_failover_duration_seconds',
+    'Last authenticated record on the path that failed to traffic on the next one.',
+    FAILOVER_BUCKETS,
     false,
   );
 
@@ -197,6 +207,8 @@ export class EventMetrics {
         return;
       case 'endpoint-changed':
         this.#endpointChanges.inc(this.#labels(event.peer, { reason: event.reason }));
+        if (event.reason === 'failover' && event.silence !== undefined)
+          this.#failover.observe(this.#labels(event.peer, {}), event.silence / 1000);
         return;
       case 'path-mtu':
         this.#mtuChanges.inc(this.#labels(event.peer, { direction: event.direction }));
@@ -251,6 +263,7 @@ export class EventMetrics {
     const labels = { tunnel: this.#tunnel, peer };
     for (const counter of this.#perPeer) counter.declare(labels);
     this.#rtt.zero(labels);
+    this.#failover.zero(labels);
     for (const role of ROLES) this.#handshakeDuration.zero({ ...labels, role });
   }
 

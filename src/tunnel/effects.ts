@@ -110,6 +110,8 @@ export type TunnelEvent =
       readonly peer: string;
       readonly path: Path;
       readonly reason: 'roam' | 'dns' | 'failover' | 'failback';
+      /** How long nothing authenticated had come by the old path; undefined when the same association moved. */
+      readonly silence: Duration | undefined;
     }
   | { readonly kind: 'path-mtu'; readonly peer: string; readonly mtu: PathMtu; readonly direction: 'up' | 'down' }
   | { readonly kind: 'dns'; readonly host: string; readonly result: 'ok' | 'nxdomain' | 'timeout' | 'unchanged' }

@@ -1,4 +1,4 @@
-import { type Duration, earliest, type Instant, later, ms, type PeerId } from '../base/brand.ts';
+import { between, type Duration, earliest, type Instant, later, ms, type PeerId } from '../base/brand.ts';
 import type { PeerSettings } from '../config/settings.ts';
 import type { CloseReason, Established } from '../dtls/effects.ts';
 import { type Address, family } from '../net/address.ts';
@@ -352,7 +352,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     }
     if (session === this.#current) {
       this.lastKnown = path;
-      this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam' });
+      this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam', silence: undefined });
     }
     this.#context.touch(this);
   }
@@ -405,7 +405,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       this.lastKnown = chosen.association.path;
       chosen.supersededAt = undefined;
       chosen.announce('active', now);
-      if (previous !== undefined) this.#reportChange(previous, chosen);
+      if (previous !== undefined) this.#reportChange(previous, chosen, now);
     }
     if (previous !== undefined && !previous.association.closed) {
       previous.announce(this.#isReplaced(previous) ? 'retiring' : 'standby', now);
@@ -527,10 +527,12 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     }
   }
 
-  #reportChange(previous: Session, chosen: Session): void {
+  #reportChange(previous: Session, chosen: Session, now: Instant): void {
     const { path } = chosen.association;
     const reason = endpointChange(previous, chosen);
-    if (reason !== undefined) this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason });
+    if (reason === undefined) return;
+    const silence = between(previous.lastReceive, now);
+    this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason, silence });
   }
 
   #sessionOf(association: Association): Session | undefined {

@@ -174,11 +174,14 @@ describe('events', () => {
     metrics.record(failed('berlin', 'timeout'));
     metrics.record({ kind: 'probe', peer: 'berlin', result: 'answered', rtt: 14 as Duration });
     metrics.record({ kind: 'probe', peer: 'berlin', result: 'lost', rtt: undefined });
+    const { path } = association();
+    metrics.record({ kind: 'endpoint-changed', peer: 'berlin', path, reason: 'failover', silence: 1100 as Duration });
+    metrics.record({ kind: 'endpoint-changed', peer: 'berlin', path, reason: 'failback', silence: 20 as Duration });
     metrics.record({
       kind: 'handshake-completed',
       peer: 'berlin',
       role: 'client',
-      path: association().path,
+      path,
       duration: 31 as Duration,
       suite: 'x',
       retransmissions: 2,
@@ -192,6 +195,9 @@ describe('events', () => {
     expect(series(text, 'dtunnel_handshake_retransmits_total', { peer: 'berlin' })).toBe(2);
     expect(series(text, 'dtunnel_peer_rtt_seconds_sum', { peer: 'berlin' })).toBeCloseTo(0.014, 9);
     expect(series(text, 'dtunnel_peer_probes_total', { peer: 'berlin', result: 'lost' })).toBe(1);
+    // Going back to what works again is no failover.
+    expect(series(text, 'dtunnel_failover_duration_seconds_count', { peer: 'berlin' })).toBe(1);
+    expect(series(text, 'dtunnel_failover_duration_seconds_sum', { peer: 'berlin' })).toBeCloseTo(1.1, 9);
     expect(
       series(text, 'dtunnel_handshake_duration_seconds_bucket', { peer: 'berlin', role: 'client', le: '0.05' }),
     ).toBe(1);
