@@ -204,7 +204,7 @@ describe.skipIf(withoutHeat())('Heat itself', () => {
       ['gateway.yaml', 'get_file: scripts/lifecycle.sh', 'get_file: scripts/life.sh'],
       ['gateway.yaml', 'actions: [CREATE, UPDATE', 'actions: [CREATE, UPGRADE'],
       ['ha-pair.yaml', 'depends_on: member_a', 'depends_on: member_c'],
-      ['autoscaling.yaml', 'desired_capacity:', 'capacity:'],
+      ['autoscaling.yaml', 'max_size:', 'maximum:'],
     ] as const) {
       const verdict = questions.askDamaged(file, file, good, bad);
       it(`${file} with ${bad}`, () => expect(verdict()).toMatchObject({ accepted: false }));
