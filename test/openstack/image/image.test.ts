@@ -109,7 +109,11 @@ describe('two instances, one link, from user-data alone', () => {
       await system(site).started();
       expect(await system(site).must(['cloud-init', 'status', '--wait'])).toContain('status: done');
       const failed = await system(site).must(['systemctl', 'list-units', '--state=failed', '--plain', '--no-legend']);
-      expect(failed).toBe('');
+      const why =
+        failed === ''
+          ? ''
+          : await system(site).must(['journalctl', '--no-pager', '--unit', failed.split(' ')[0] ?? '']);
+      expect(failed, why).toBe('');
     }
   });
 
@@ -182,6 +186,8 @@ async function prepare(site: Site, data: string): Promise<void> {
   for (const name of ['upper', 'layer', 'root']) mkdirSync(join(folder, name), { recursive: true });
   const layers = `lowerdir=${base},upperdir=${join(folder, 'upper')},workdir=${join(folder, 'layer')}`;
   await must('mount', ['-t', 'overlay', '-o', layers, 'disk', join(folder, 'root')]);
+  // Its root is a folder and no file system with a label.
+  writeFileSync(join(folder, 'root/etc/fstab'), '');
   const seed = join(folder, 'root/var/lib/cloud/seed/nocloud');
   mkdirSync(seed, { recursive: true });
   writeFileSync(join(seed, 'user-data'), data);

@@ -18,6 +18,8 @@ first() {
   until [ -z "$device" ] || ip link show dev "$device" > /dev/null 2>&1; do sleep 0.02; done
   mount --make-rprivate /
   mount --bind "$root" "$root"
+  # An archive of a system may leave out what is empty at rest.
+  mkdir -p "$root"/{proc,sys,run,dev}
   mount -t proc proc "$root/proc"
   mount -t sysfs -o ro sysfs "$root/sys"
   mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
@@ -34,7 +36,7 @@ first() {
   mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
   # What is not in a namespace belongs to the whole machine: the system may look at it, and set its own network.
   mount --bind "$root/proc/sys/net" "$root/proc/sys/net"
-  mount --bind "$root/proc/sys" "$root/proc/sys"
+  mount --rbind "$root/proc/sys" "$root/proc/sys"
   mount -o remount,bind,ro "$root/proc/sys"
   hostname "$name"
   cd "$root"
