@@ -34,6 +34,9 @@ interface RunOutcome {
 /** Switches that let packets of other hosts through (ip-sysctl). */
 const FORWARDING = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' } as const;
 
+const UNORDERED =
+  'packets of a flow that are marked differently (DSCP) may overtake each other: no queue could be set (is tc installed?)';
+
 /** The smallest MTU IPv6 works with (RFC 8200 §5). */
 const IPV6_MIN_MTU = 1280;
 
@@ -81,6 +84,8 @@ export class Host {
     };
     this.#switchForwarding(settings);
     if (neededMark(settings, this.#freeTable) !== undefined) this.#switch('net.ipv4.conf.all.src_valid_mark', '1');
+    // Before the device is up: no packet sees another queue.
+    if (!(await this.#options.ip.useOrderedQueue(device))) this.#options.onWarning(UNORDERED);
     try {
       // Addresses come first as well: routes need a device that is up, and take their source from an address.
       await this.#make([link, ...plan.filter(isAddress)]);
@@ -92,7 +97,6 @@ export class Host {
     }
     this.#mtu = this.#bounded(settings, mtu);
     this.#applied = plan;
-    await this.#options.ip.useFairQueue(device);
     const addresses = settings.interface.addresses.map(({ address, length }) => `${address}/${length}`);
     this.#options.onChange(`device ${device}  mtu ${this.#mtu}  ${addresses.join(' ')}`, 'made');
     for (const change of plan) {

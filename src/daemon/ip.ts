@@ -15,8 +15,12 @@ export interface Ip {
   batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome>;
   /** Output of one query. */
   query(args: readonly string[]): Promise<string>;
-  /** Puts fq_codel (RFC 8290) on `device`: short queues under load. Without it in the kernel all works, with longer ones. */
-  useFairQueue(device: string): Promise<void>;
+  /**
+   * Gives `device` a queue that keeps the order of every flow: fq_codel (RFC 8290), which also keeps delay short, or none
+   * where the kernel lacks it. What a kernel uses by itself may be pfifo_fast, which sorts by DSCP: when two processors
+   * send at once, a packet overtakes one of its own flow that is marked differently. False: neither could be had.
+   */
+  useOrderedQueue(device: string): Promise<boolean>;
 }
 
 /** Longest a batch may take: ten thousand routes take a second. */
@@ -45,12 +49,16 @@ export class SystemIp implements Ip {
     return (await this.#run('ip', args, '')).stdout;
   }
 
-  async useFairQueue(device: string): Promise<void> {
-    try {
-      await this.#run('tc', ['qdisc', 'replace', 'dev', device, 'root', 'fq_codel'], '');
-    } catch {
-      // No tc on this machine: as good as no fq_codel.
+  async useOrderedQueue(device: string): Promise<boolean> {
+    for (const kind of ['fq_codel', 'noqueue']) {
+      try {
+        const { status } = await this.#run('tc', ['qdisc', 'replace', 'dev', device, 'root', kind], '');
+        if (status === 0) return true;
+      } catch {
+        // No tc on this machine.
+      }
     }
+    return false;
   }
 
   #run(program: 'ip' | 'tc', args: readonly string[], input: string): Promise<Finished> {

@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import type { Settings } from '../../src/config/settings.ts';
 import { parseSettings } from '../../src/config/load.ts';
@@ -113,7 +116,7 @@ describe('a host', () => {
     await made.prepare(s);
     await made.setUp(s, 'dt-paris', 1420);
     expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
-    expect(ip.lines[0]).toBe('-4 link set dev dt-paris mtu 1420 up');
+    expect(ip.lines).toContain('-4 link set dev dt-paris mtu 1420 up');
     await made.tearDown();
     expect([...ip.present]).toEqual([]);
     expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('0');
@@ -231,6 +234,16 @@ describe('a host', () => {
     expect([...ip.present]).toEqual(['route 10.1.0.0/16 dev dt-paris']);
   });
 
+  it('gives the device its queue before it is up, and warns where none keeps order', async () => {
+    const { host: made, ip, warnings } = host();
+    await made.setUp(settings(), 'dt-paris', 1420);
+    expect(ip.lines.slice(0, 2)).toEqual(['tc dt-paris', '-4 link set dev dt-paris mtu 1420 up']);
+    expect(warnings).toEqual([]);
+    ip.ordersQueues = false;
+    await made.setUp(settings(), 'dt-rome', 1420);
+    expect(warnings).toEqual([expect.stringContaining('tc')]);
+  });
+
   it('keeps IPv6 alive and a configured ceiling', async () => {
     const { host: made, ip } = host();
     const s = settings({ iface: 'Address = fd00::1/64\nMTU = 1300' });
@@ -247,8 +260,25 @@ describe('iproute2', () => {
     const ip = new SystemIp(['/nonexistent']);
     await expect(ip.batch(4, ['link show'])).rejects.toMatchObject({ code: 'S013' });
     await expect(ip.query(['link'])).rejects.toMatchObject({ code: 'S013' });
-    await expect(ip.useFairQueue('dt-x')).resolves.toBeUndefined();
+    await expect(ip.useOrderedQueue('dt-x')).resolves.toBe(false);
     expect(process.env['PATH']).toBe(PATH);
+  });
+
+  it.each([
+    { knows: 'fq_codel noqueue', asked: ['fq_codel'], ok: true },
+    { knows: 'noqueue', asked: ['fq_codel', 'noqueue'], ok: true },
+    { knows: 'pfifo', asked: ['fq_codel', 'noqueue'], ok: false },
+  ])('sets the best queue that keeps order of a kernel with $knows', async ({ knows, asked, ok }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'dtunnel-tc-'));
+    try {
+      const script = `#!/bin/sh\necho "$*" >>${folder}/said\nfor k in ${knows}; do [ $k = "$6" ] && exit 0; done; exit 2\n`;
+      writeFileSync(join(folder, 'tc'), script, { mode: 0o755 });
+      await expect(new SystemIp([folder, '/bin']).useOrderedQueue('dt-x')).resolves.toBe(ok);
+      const lines = asked.map((kind) => `qdisc replace dev dt-x root ${kind}\n`);
+      expect(readFileSync(join(folder, 'said'), 'utf8')).toBe(lines.join(''));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

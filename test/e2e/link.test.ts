@@ -76,6 +76,15 @@ describe.skipIf(UNABLE !== undefined).each([4, 6] as const)('two daemons over IP
     },
   );
 
+  it('read from a device whose queue keeps the order of a flow whatever its marks', async () => {
+    const { rig } = linked;
+    for (const site of [rig.berlin, rig.paris]) {
+      const { stdout } = await rig.enclosure.run(['tc', '-n', site.gateway, '-j', 'qdisc', 'show']);
+      const found = JSON.parse(stdout).find(({ dev }: { dev: string }) => dev.startsWith('dt-'));
+      expect(['fq_codel', 'noqueue']).toContain(found.kind);
+    }
+  });
+
   it('let nothing through that AllowedIPs does not name', async () => {
     const { rig, link } = linked;
     const { berlin, paris, enclosure } = rig;

@@ -11,6 +11,8 @@ export class FakeIp implements Ip {
   refuse: { readonly containing: string; readonly saying: string } | undefined;
   /** Batches that were not empty: programs that a real one would have started. */
   runs = 0;
+  /** Whether a queue that keeps order can be had. */
+  ordersQueues = true;
   rules = '0:\tfrom all lookup local\n32766:\tfrom all lookup main\n';
 
   async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
@@ -29,8 +31,9 @@ export class FakeIp implements Ip {
     return this.rules;
   }
 
-  async useFairQueue(device: string): Promise<void> {
+  async useOrderedQueue(device: string): Promise<boolean> {
     this.lines.push(`tc ${device}`);
+    return this.ordersQueues;
   }
 
   #apply(line: string): void {
