@@ -1,5 +1,10 @@
 #include "addon/plane_arguments.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+
 #include "addon/convert.h"
 
 namespace dtunnel {
@@ -85,6 +90,22 @@ std::optional<std::vector<ListenSpec>> ToListenSpecs(const Napi::Value& value) {
     return std::nullopt;
   }
   return specs;
+}
+
+std::optional<std::vector<Fd>> ToDescriptors(const Napi::Value& value) {
+  const auto array = ToArray(value, 4096, "descriptors");
+  if (!array) return std::nullopt;
+  std::vector<int> numbers;
+  for (std::uint32_t i = 0; i < array->Length(); ++i) {
+    const auto number = ToInteger<int>(array->Get(i), INT_MAX, "descriptor");
+    if (!number) return std::nullopt;
+    if (*number <= STDERR_FILENO || std::find(numbers.begin(), numbers.end(), *number) != numbers.end()) {
+      ThrowTypeError(value.Env(), "descriptors must be distinct and none of the standard ones");
+      return std::nullopt;
+    }
+    numbers.push_back(*number);
+  }
+  return std::vector<Fd>(numbers.begin(), numbers.end());
 }
 
 std::optional<PlaneConfig> ToPlaneConfig(const Napi::Value& value) {
@@ -230,9 +251,9 @@ std::optional<PeerConfig> ToPeerConfig(const Napi::Value& value) {
   config.options.clamp_mss = *clamp;
   const Napi::Value rate = Field(*object, "rateLimit");
   if (!rate.IsUndefined()) {
-    const auto bits = ToUnsigned(rate, std::uint64_t{1} << 53, "rateLimit");
+    const auto bits = ToUnsigned(rate, kMaxRateLimit, "rateLimit");
     if (!bits) return std::nullopt;
-    if (*bits < 1000) {
+    if (*bits < kMinRateLimit) {
       ThrowTypeError(value.Env(), "rateLimit must be at least 1000 bits per second");
       return std::nullopt;
     }

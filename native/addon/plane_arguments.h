@@ -19,4 +19,7 @@ std::optional<PeerConfig> ToPeerConfig(const Napi::Value& value);
 // Three arguments from `first` on: remote address, remote port, local address or undefined.
 std::optional<Path> ToPath(const Napi::CallbackInfo& info, std::size_t first);
 
+// Descriptors that this process inherited: each once, none of the standard ones. They are owned from now on.
+std::optional<std::vector<Fd>> ToDescriptors(const Napi::Value& value);
+
 }  // namespace dtunnel

@@ -2,10 +2,14 @@
 
 #include "addon/convert.h"
 #include "addon/plane_arguments.h"
+#include "base/secret_memory.h"
 #include "os/clock.h"
 
 namespace dtunnel {
 namespace {
+
+// More than a plane with every slot in use writes would not fit in memory either.
+constexpr std::size_t kMaxStateSize = std::size_t{1} << 30;
 
 double ToMilliseconds(std::uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
@@ -21,40 +25,16 @@ Napi::Value ToNumbers(Napi::Env env, const std::vector<std::uint32_t>& words) {
   return array;
 }
 
-void AppendDrops(const DropCounters& drops, std::vector<std::uint64_t>* out) {
-  for (std::size_t i = 0; i < kDropReasons; ++i) out->push_back(drops[i].value());
-}
-
 // Adds `words` to the end of `out`, or onto what was appended at `base`.
 void Accumulate(const std::vector<std::uint64_t>& words, std::size_t base, std::vector<std::uint64_t>* out) {
   if (out->size() == base) out->resize(base + words.size());
   for (std::size_t i = 0; i < words.size(); ++i) (*out)[base + i] += words[i];
 }
 
-// The order of `GLOBAL_WORDS` in src/plane/stats.ts.
-std::vector<std::uint64_t> WordsOf(const ThreadCounters& c) {
-  std::vector<std::uint64_t> words = {
-      c.udp_receive_datagrams.value(),  c.udp_receive_bytes.value(),     c.udp_receive_calls.value(),
-      c.udp_receive_overflows.value(),  c.udp_transmit_datagrams.value(), c.udp_transmit_bytes.value(),
-      c.udp_transmit_calls.value(),     c.extra_records.value(),         c.handed_up.value(),
-      c.control.value(),                c.tun_read_packets.value(),      c.tun_read_calls.value(),
-      c.tun_write_packets.value(),      c.tun_write_calls.value(),       c.too_big_v4.value(),
-      c.too_big_v6.value(),             c.mss_clamped_v4.value(),        c.mss_clamped_v6.value(),
-  };
-  for (const Counter& counter : c.unattributed) words.push_back(counter.value());
-  AppendDrops(c.drops_in, &words);
-  AppendDrops(c.drops_out, &words);
-  return words;
-}
-
-// The order of `PEER_WORDS`.
-std::vector<std::uint64_t> WordsOf(const PeerCounters& c) {
-  std::vector<std::uint64_t> words = {
-      c.receive_packets.value(), c.receive_bytes.value(), c.transmit_packets.value(), c.transmit_bytes.value(),
-      c.gaps.value(),            c.reordered.value(),     c.duplicates.value(),
-  };
-  AppendDrops(c.drops_in, &words);
-  AppendDrops(c.drops_out, &words);
+template <typename Counters>
+std::vector<std::uint64_t> WordsOf(const Counters& counters) {
+  std::vector<std::uint64_t> words;
+  EachCounter(counters, [&words](const Counter& counter) { words.push_back(counter.value()); });
   return words;
 }
 
@@ -103,6 +83,11 @@ void PlaneWrap::Export(Napi::Env env, Napi::Object exports) {
                                      InstanceMethod<&PlaneWrap::Inject>("inject"),
                                      InstanceMethod<&PlaneWrap::Rebind>("rebind"),
                                      InstanceMethod<&PlaneWrap::DropOldSockets>("dropOldSockets"),
+                                     InstanceMethod<&PlaneWrap::Overlapping>("overlapping"),
+                                     InstanceMethod<&PlaneWrap::Descriptors>("descriptors"),
+                                     InstanceMethod<&PlaneWrap::Pause>("pause"),
+                                     InstanceMethod<&PlaneWrap::Freeze>("freeze"),
+                                     InstanceMethod<&PlaneWrap::Thaw>("thaw"),
                                      InstanceMethod<&PlaneWrap::TakeEvents>("takeEvents"),
                                      InstanceMethod<&PlaneWrap::SessionOf>("session"),
                                      InstanceMethod<&PlaneWrap::Stats>("stats"),
@@ -110,7 +95,7 @@ void PlaneWrap::Export(Napi::Env env, Napi::Object exports) {
                                  });
 }
 
-// new Plane(options, onWake): opens everything or throws.
+// new Plane(options, onWake, descriptors?, state?): opens, or goes on with, everything or throws.
 PlaneWrap::PlaneWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PlaneWrap>(info), env_(info.Env()) {
   const auto config = ToPlaneConfig(info[0]);
   if (!config) return;
@@ -118,10 +103,22 @@ PlaneWrap::PlaneWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PlaneWra
     ThrowTypeError(env_, "onWake must be a function");
     return;
   }
+  std::optional<Bytes> state;
+  if (!info[3].IsUndefined()) {
+    state = ToBytes(info[3], kMaxStateSize, "state");
+    if (!state) return;
+  }
+  std::optional<std::vector<Fd>> descriptors;
+  if (state) {
+    descriptors = ToDescriptors(info[2]);
+    if (!descriptors) return;
+  }
   wake_ = Napi::ThreadSafeFunction::New(env_, info[1].As<Napi::Function>(), "dtunnel.plane", 0, 1);
   const Napi::ThreadSafeFunction wake = wake_;
   // NonBlockingCall fails only while the function is being closed, when nobody listens any more.
-  Result<std::unique_ptr<Plane>> plane = Plane::Open(*config, [wake] { wake.NonBlockingCall(); });
+  const auto on_wake = [wake] { wake.NonBlockingCall(); };
+  Result<std::unique_ptr<Plane>> plane =
+      state ? Plane::Adopt(*config, std::move(*descriptors), *state, on_wake) : Plane::Open(*config, on_wake);
   if (!plane) {
     wake_.Release();
     ThrowSystemError(env_, plane.error());
@@ -144,6 +141,14 @@ void PlaneWrap::Shut() {
 }
 
 Plane* PlaneWrap::Open(Napi::Env env) {
+  if (plane_ != nullptr && plane_->frozen()) {
+    Napi::Error::New(env, "the plane is frozen").ThrowAsJavaScriptException();
+    return nullptr;
+  }
+  return OpenOrFrozen(env);
+}
+
+Plane* PlaneWrap::OpenOrFrozen(Napi::Env env) {
   if (plane_ == nullptr) Napi::Error::New(env, "the plane is closed").ThrowAsJavaScriptException();
   return plane_.get();
 }
@@ -352,7 +357,54 @@ Napi::Value PlaneWrap::Rebind(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value PlaneWrap::DropOldSockets(const Napi::CallbackInfo& info) {
-  if (plane_ != nullptr) plane_->DropOldSockets();
+  if (plane_ != nullptr && !plane_->frozen()) plane_->DropOldSockets();
+  return info.Env().Undefined();
+}
+
+Napi::Value PlaneWrap::Overlapping(const Napi::CallbackInfo& info) {
+  const Plane* plane = OpenOrFrozen(info.Env());
+  if (plane == nullptr) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), plane->overlapping());
+}
+
+Napi::Value PlaneWrap::Descriptors(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Plane* plane = OpenOrFrozen(env);
+  if (plane == nullptr) return env.Undefined();
+  Napi::Array result = Napi::Array::New(env);
+  for (const int fd : plane->descriptors()) result[result.Length()] = Napi::Number::New(env, fd);
+  return result;
+}
+
+Napi::Value PlaneWrap::Pause(const Napi::CallbackInfo& info) {
+  Plane* plane = Open(info.Env());
+  if (plane != nullptr) plane->Pause();
+  return info.Env().Undefined();
+}
+
+// freeze(): the document, written where JavaScript has it, so that no copy of the keys stays behind.
+Napi::Value PlaneWrap::Freeze(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Plane* plane = Open(env);
+  if (plane == nullptr) return env.Undefined();
+  const Handover handover = plane->Freeze();
+  const std::size_t size = HandoverSize(handover);
+  if (size > kMaxStateSize) {
+    ThrowSystemError(env, Error{EMSGSIZE, "handover state"});
+    return env.Undefined();
+  }
+  Napi::Uint8Array state = Napi::Uint8Array::New(env, size);
+  if (!WriteHandover(handover, MutableBytes(state.Data(), size))) {
+    Wipe(state.Data(), size);
+    ThrowSystemError(env, Error{ENOTSUP, "SHA-256"});
+    return env.Undefined();
+  }
+  return state;
+}
+
+Napi::Value PlaneWrap::Thaw(const Napi::CallbackInfo& info) {
+  Plane* plane = OpenOrFrozen(info.Env());
+  if (plane != nullptr) plane->Thaw();
   return info.Env().Undefined();
 }
 
@@ -372,7 +424,7 @@ Napi::Value PlaneWrap::TakeEvents(const Napi::CallbackInfo& info) {
 // session(slot): SESSION_WORDS, or undefined.
 Napi::Value PlaneWrap::SessionOf(const Napi::CallbackInfo& info) {
   const Napi::Value none = info.Env().Undefined();
-  const Plane* plane = Open(info.Env());
+  const Plane* plane = OpenOrFrozen(info.Env());
   if (plane == nullptr) return none;
   const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
   if (!slot) return none;
@@ -383,7 +435,7 @@ Napi::Value PlaneWrap::SessionOf(const Napi::CallbackInfo& info) {
 
 Napi::Value PlaneWrap::Stats(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Plane* plane = Open(env);
+  const Plane* plane = OpenOrFrozen(env);
   if (plane == nullptr) return env.Undefined();
   Napi::Object result = Napi::Object::New(env);
   result["at"] = Napi::Number::New(env, ToMilliseconds(NowNs()));

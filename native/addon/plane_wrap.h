@@ -32,6 +32,11 @@ class PlaneWrap : public Napi::ObjectWrap<PlaneWrap> {
   Napi::Value Inject(const Napi::CallbackInfo& info);
   Napi::Value Rebind(const Napi::CallbackInfo& info);
   Napi::Value DropOldSockets(const Napi::CallbackInfo& info);
+  Napi::Value Overlapping(const Napi::CallbackInfo& info);
+  Napi::Value Descriptors(const Napi::CallbackInfo& info);
+  Napi::Value Pause(const Napi::CallbackInfo& info);
+  Napi::Value Freeze(const Napi::CallbackInfo& info);
+  Napi::Value Thaw(const Napi::CallbackInfo& info);
   Napi::Value TakeEvents(const Napi::CallbackInfo& info);
   Napi::Value SessionOf(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
@@ -40,8 +45,10 @@ class PlaneWrap : public Napi::ObjectWrap<PlaneWrap> {
   void Shut();
   static void OnEnvironmentEnd(void* self);
 
-  // The open plane, or null with an Error pending.
+  // The plane if it is open and not frozen, or null with an Error pending.
   Plane* Open(Napi::Env env);
+  // The plane if it is open, frozen or not.
+  Plane* OpenOrFrozen(Napi::Env env);
   // Throws for everything but kDone.
   static void Report(Napi::Env env, Plane::Outcome outcome);
 

@@ -1,9 +1,12 @@
 // Fd owns one file descriptor.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
+
+#include "base/result.h"
 
 namespace dtunnel {
 
@@ -28,5 +31,17 @@ class Fd {
  private:
   int fd_;
 };
+
+// What an Error names as the call when a descriptor from another process is not what it was said to be.
+inline constexpr const char* kInheritedDescriptor = "inherited descriptor";
+
+// Makes a descriptor that a parent left open as our own are: closed on exec, and never blocking.
+inline Status TakeInherited(const Fd& fd) {
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    return Error{errno, kInheritedDescriptor};
+  }
+  return Done{};
+}
 
 }  // namespace dtunnel

@@ -6,6 +6,7 @@
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
@@ -23,6 +24,9 @@ constexpr int kVnetHdrOctets = 10;
 // Packets the device queues for us while we are busy. Smaller drops bursts without lowering the delay under load, since
 // nothing pushes back into the sender.
 constexpr int kQueueLength = 1000;
+
+// What TUNSETIFF was told, of what TUNGETIFF says.
+constexpr int kKindFlags = IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
 
 Result<Fd> OpenQueue(std::string* name, bool multi_queue) {
   Fd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
@@ -62,6 +66,30 @@ Result<Tun> Tun::Open(const TunOptions& options) {
   }
   const Status ready = tun.SetUp(options);
   if (!ready) return ready.error();
+  return tun;
+}
+
+Result<Tun> Tun::Adopt(const std::string& name, std::vector<Fd> queues, bool tso, bool uso) {
+  const int kind = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (queues.size() > 1 ? IFF_MULTI_QUEUE : 0);
+  for (const Fd& queue : queues) {
+    ifreq request{};
+    int header = 0;
+    struct stat status {};
+    // ioctl numbers mean other things to other drivers: nothing but a character device is asked.
+    if (::fstat(queue.get(), &status) != 0 || !S_ISCHR(status.st_mode) ||
+        ::ioctl(queue.get(), TUNGETIFF, &request) != 0 || ::ioctl(queue.get(), TUNGETVNETHDRSZ, &header) != 0) {
+      return Error{EINVAL, kInheritedDescriptor};
+    }
+    const bool same_name = name == std::string(request.ifr_name, ::strnlen(request.ifr_name, IFNAMSIZ));
+    if (!same_name || (request.ifr_flags & kKindFlags) != kind || header != kVnetHdrOctets) {
+      return Error{EINVAL, kInheritedDescriptor};
+    }
+  }
+  Tun tun;
+  tun.name_ = name;
+  tun.queues_ = std::move(queues);
+  tun.tso_ = tso;
+  tun.uso_ = uso;
   return tun;
 }
 

@@ -25,7 +25,12 @@ class Tun {
  public:
   static Result<Tun> Open(const TunOptions& options);
 
+  // Goes on with the queues that another process opened, of which each must be one of the device `name`: EINVAL of
+  // "inherited descriptor" otherwise. The device stays as it is.
+  static Result<Tun> Adopt(const std::string& name, std::vector<Fd> queues, bool tso, bool uso);
+
   const std::string& name() const { return name_; }
+  std::size_t queues() const { return queues_.size(); }
   int queue(std::size_t index) const { return queues_[index].get(); }
   // What the kernel granted.
   bool tso() const { return tso_; }

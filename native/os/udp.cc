@@ -21,6 +21,13 @@ Status SetOption(int fd, int level, int option, int value, const char* what) {
   return Done{};
 }
 
+std::optional<int> OptionOf(int fd, int level, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  if (::getsockopt(fd, level, option, &value, &size) != 0) return std::nullopt;
+  return value;
+}
+
 void SetBuffer(int fd, int forced, int ordinary) {
   if (!SetOption(fd, SOL_SOCKET, forced, kSocketBuffer, "")) {
     [[maybe_unused]] const Status capped = SetOption(fd, SOL_SOCKET, ordinary, kSocketBuffer, "");
@@ -54,6 +61,24 @@ Result<UdpSocket> UdpSocket::Open(const UdpOptions& options) {
   size = sizeof address;
   if (::getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return LastError("getsockname");
   socket.local_ = DecodeSocketAddress(address);
+  return socket;
+}
+
+Result<UdpSocket> UdpSocket::Adopt(Fd fd, const Endpoint& local, std::uint32_t overflows) {
+  const Error other{EINVAL, kInheritedDescriptor};
+  const int family = local.address.family == 4 ? AF_INET : AF_INET6;
+  if (OptionOf(fd.get(), SOL_SOCKET, SO_DOMAIN) != family) return other;
+  if (OptionOf(fd.get(), SOL_SOCKET, SO_TYPE) != SOCK_DGRAM) return other;
+  if (OptionOf(fd.get(), SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP) return other;
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return LastError("getsockname");
+  if (DecodeSocketAddress(address) != local) return other;
+  UdpSocket socket;
+  socket.gro_ = OptionOf(fd.get(), IPPROTO_UDP, kUdpGro) == 1;
+  socket.fd_ = std::move(fd);
+  socket.local_ = local;
+  socket.overflows_ = overflows;
   return socket;
 }
 

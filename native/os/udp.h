@@ -29,10 +29,21 @@ struct UdpOptions {
 class UdpSocket {
  public:
   static Result<UdpSocket> Open(const UdpOptions& options);
+  // Goes on with a socket that another process set up; EINVAL of "inherited descriptor" when it is none that is bound to
+  // `local`. `overflows`: as many have been counted.
+  static Result<UdpSocket> Adopt(Fd fd, const Endpoint& local, std::uint32_t overflows);
 
   int fd() const { return fd_.get(); }
   const Endpoint& local() const { return local_; }  // with the real port
   bool gro() const { return gro_; }
+
+  // The receiving thread: how many more the socket has dropped, `total` so far, since it was asked last.
+  std::uint32_t CountOverflows(std::uint32_t total) {
+    const std::uint32_t more = total - overflows_;
+    overflows_ = total;
+    return more;
+  }
+  std::uint32_t overflows() const { return overflows_; }
 
  private:
   UdpSocket() = default;
@@ -41,6 +52,7 @@ class UdpSocket {
   Fd fd_;
   Endpoint local_;
   bool gro_ = false;
+  std::uint32_t overflows_ = 0;  // counted; the receiving thread's
 };
 
 // Where and how to send, in the form the kernel wants: built once per path, shared by threads, immutable.

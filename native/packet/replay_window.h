@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace dtunnel {
@@ -59,6 +60,52 @@ class ReplayWindow {
     first_ = edge_.load(std::memory_order_relaxed);
   }
 
+  // Everything that decides what is accepted next, as a value. `blocks`: which numbers were accepted, 32 a word, the block
+  // of the newest number first.
+  struct Saved {
+    std::uint64_t edge = 0;
+    std::uint64_t first = 0;
+    std::array<std::uint32_t, kWidth / 32 + 1> blocks{};
+
+    bool operator==(const Saved&) const = default;
+  };
+
+  // Save and Restore run while no other thread uses the window.
+  Saved Save() const {
+    Saved saved;
+    saved.edge = edge();
+    saved.first = first_;
+    for (std::uint64_t i = 0; saved.edge != 0 && i < saved.blocks.size() && i <= Top(saved.edge) / 32; ++i) {
+      const std::uint64_t block = Top(saved.edge) / 32 - i;
+      const std::uint64_t cell = cells_[block % kCells].load(std::memory_order_relaxed);
+      if (BlockOf(cell) == BlockId(block * 32)) saved.blocks[i] = static_cast<std::uint32_t>(cell);
+    }
+    return saved;
+  }
+
+  // Takes over, into a window that is still empty, what another one saved. False: no window saves this.
+  [[nodiscard]] bool Restore(const Saved& saved) {
+    if (!Valid(saved)) return false;
+    edge_.store(saved.edge, std::memory_order_relaxed);
+    first_ = saved.first;
+    for (std::uint64_t i = 0; saved.edge != 0 && i < saved.blocks.size() && i <= Top(saved.edge) / 32; ++i) {
+      const std::uint64_t block = Top(saved.edge) / 32 - i;
+      cells_[block % kCells].store(std::uint64_t{BlockId(block * 32)} << 32 | saved.blocks[i], std::memory_order_relaxed);
+    }
+    return true;
+  }
+
+  // The newest number was accepted, none above it, and none below zero.
+  static bool Valid(const Saved& saved) {
+    if (saved.edge > std::uint64_t{1} << 48 || saved.first > saved.edge) return false;
+    if (saved.edge == 0) return saved == Saved{};
+    if (saved.blocks[0] >> (Top(saved.edge) % 32) != 1) return false;
+    for (std::uint64_t i = Top(saved.edge) / 32 + 1; i < saved.blocks.size(); ++i) {
+      if (saved.blocks[i] != 0) return false;
+    }
+    return true;
+  }
+
   // One more than the highest accepted number; 0: none yet.
   std::uint64_t edge() const { return edge_.load(std::memory_order_relaxed); }
 
@@ -66,6 +113,7 @@ class ReplayWindow {
   // One block more than the width needs, rounded to a multiple of 32 for a cheap remainder: 288 × 32 = 9216 ≥ 8192 + 32.
   static constexpr std::uint64_t kCells = 288;
 
+  static std::uint64_t Top(std::uint64_t edge) { return edge == 0 ? 0 : edge - 1; }
   static std::size_t CellOf(std::uint64_t sequence) { return (sequence / 32) % kCells; }
   static std::uint32_t BlockId(std::uint64_t sequence) { return static_cast<std::uint32_t>(sequence / 32) + 1; }
   static std::uint32_t BlockOf(std::uint64_t cell) { return static_cast<std::uint32_t>(cell >> 32); }

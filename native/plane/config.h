@@ -23,6 +23,10 @@ inline constexpr std::size_t kMaxTrialOpens = 4;
 inline constexpr std::size_t kMaxPacketSize = 65535;
 inline constexpr std::size_t kMaxDatagramSize = 65507;
 
+// Bits a second that a peer may be limited to.
+inline constexpr std::uint64_t kMinRateLimit = 1000;
+inline constexpr std::uint64_t kMaxRateLimit = std::uint64_t{1} << 53;
+
 // In the order of Offload in src/plane/stats.ts.
 enum class Offload : std::uint8_t { kTunTso, kTunUso, kTunCoalesceTcp, kTunCoalesceUdp, kUdpSegment, kUdpGro };
 inline constexpr std::size_t kOffloads = 6;

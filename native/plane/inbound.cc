@@ -37,6 +37,7 @@ Inbound::Inbound(Shared* shared, std::size_t lane, const Wakeup* wakeup)
 void Inbound::Run() {
   Boundary();
   while (!shared_->stopping.load(std::memory_order_relaxed)) {
+    if (shared_->gate.closed()) Hold();
     if (ReceiveAll() != 0) {
       if (++bursts_ >= kBurstsPerFlush) Boundary();
       continue;
@@ -51,6 +52,15 @@ void Inbound::Run() {
   }
   coalescer_.Flush();
   shared_->grace.Leave(thread_);
+  shared_->gate.Leave();
+}
+
+// What was received has been written or counted, or waits in a ring for the main thread.
+void Inbound::Hold() {
+  coalescer_.Flush();
+  shared_->grace.Leave(thread_);
+  shared_->gate.Wait();
+  Boundary();
 }
 
 void Inbound::Boundary() {
@@ -60,7 +70,6 @@ void Inbound::Boundary() {
   const SocketSet* sockets = shared_->sockets[lane_].load(std::memory_order_seq_cst);
   if (sockets != sockets_) {
     sockets_ = sockets;
-    overflows_.assign(sockets->sockets.size(), 0);
     active_ = 0;
   }
   look_everywhere_ = true;
@@ -95,15 +104,15 @@ std::size_t Inbound::ReceiveAll() {
 }
 
 std::size_t Inbound::Receive(std::size_t index) {
-  Result<std::size_t> received = receiver_.Receive(*sockets_->sockets[index]);
+  UdpSocket& socket = *sockets_->sockets[index];
+  Result<std::size_t> received = receiver_.Receive(socket);
   // A pending error of the socket (an ICMP message of old) was taken by this very call.
   if (!received || received.value() == 0) return 0;
   counters_->udp_receive_calls.Add();
   origin_.at_ns = NowNs();
   for (std::size_t i = 0; i < received.value(); ++i) {
     const ReceivedMessage message = receiver_.Message(i);
-    counters_->udp_receive_overflows.Add(message.overflows - overflows_[index]);
-    overflows_[index] = message.overflows;
+    counters_->udp_receive_overflows.Add(socket.CountOverflows(message.overflows));
     counters_->udp_receive_datagrams.Add(message.count());
     counters_->udp_receive_bytes.Add(message.data.size());
     origin_.path.remote = message.remote;

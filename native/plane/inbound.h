@@ -41,6 +41,7 @@ class Inbound : private PacketSink {
   std::size_t Receive(std::size_t socket);
   std::size_t ReceiveAll();
   void Wait();
+  void Hold();
 
   void Datagram(Bytes datagram);
   // How many octets of `rest`, which begins with a record, were dealt with.
@@ -75,7 +76,6 @@ class Inbound : private PacketSink {
   UdpReceiver receiver_;
   Coalescer coalescer_;
   const SocketSet* sockets_ = nullptr;
-  std::vector<std::uint32_t> overflows_;  // last seen, by socket
   Origin origin_;
   std::size_t active_ = 0;        // index of the socket that was busy last
   bool look_everywhere_ = true;

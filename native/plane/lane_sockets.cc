@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <utility>
 
 namespace dtunnel {
 namespace {
@@ -67,6 +69,32 @@ void LaneSockets::Append(const std::vector<Lane>& from, std::vector<Lane>* to) {
 }
 
 void LaneSockets::DropOld() { old_.assign(old_.size(), Lane{}); }
+
+void LaneSockets::Adopt(Sockets sockets, std::uint32_t listening, std::uint32_t overlapping) {
+  auto next = std::make_move_iterator(sockets.begin());
+  const auto take = [&next](std::uint32_t count) {
+    Sockets taken(next, next + count);
+    next += count;
+    return taken;
+  };
+  for (const auto& [set, count] : {std::pair{&current_, listening}, std::pair{&old_, overlapping}}) {
+    for (std::size_t lane = 0; lane < set->size(); ++lane) {
+      (*set)[lane].listening = take(count);
+      if (lane != 0) (*set)[lane].own = take(count);
+    }
+  }
+}
+
+LaneSockets::Sockets LaneSockets::All() const {
+  Sockets all;
+  for (const std::vector<Lane>* set : {&current_, &old_}) {
+    for (const Lane& lane : *set) {
+      all.insert(all.end(), lane.listening.begin(), lane.listening.end());
+      all.insert(all.end(), lane.own.begin(), lane.own.end());
+    }
+  }
+  return all;
+}
 
 LaneSockets::Sockets LaneSockets::ReceivingOf(std::size_t lane) const {
   Sockets all;

@@ -24,13 +24,22 @@ class LaneSockets {
   // Binds what is not bound already; what is no longer wanted is received from until DropOld. On failure nothing changed.
   Status Bind(const std::vector<ListenSpec>& listen);
   void DropOld();
+  // Takes sockets in the order of `All`, which were bound elsewhere: those of `listening` endpoints a lane, then those of
+  // `overlapping` old ones.
+  void Adopt(Sockets sockets, std::uint32_t listening, std::uint32_t overlapping);
 
+  // Every socket once, the current ones first, lane by lane, in it the listening ones first.
+  Sockets All() const;
+  // Endpoints that each lane listens on, and old ones that it is still received from on.
+  std::uint32_t listening() const { return static_cast<std::uint32_t>(current_[0].listening.size()); }
+  std::uint32_t overlapping() const { return static_cast<std::uint32_t>(old_[0].listening.size()); }
   // Everything that `lane` receives from.
   Sockets ReceivingOf(std::size_t lane) const;
   // What `lane` sends datagrams along `path` from; null when there is no socket of that family.
   const UdpSocket* SendingOf(std::size_t lane, const Path& path) const;
   // Where we send from, lane 0 (where we listen) first.
   std::vector<Endpoint> endpoints() const;
+  std::optional<std::uint32_t> mark() const { return mark_; }
   bool gro() const { return !current_[0].listening.empty() && current_[0].listening[0]->gro(); }
 
  private:

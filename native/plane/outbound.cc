@@ -42,6 +42,7 @@ std::size_t Outbound::Footprint() { return SendBatch::Footprint() + kReadSize + 
 
 void Outbound::Run() {
   while (!shared_->stopping.load(std::memory_order_relaxed)) {
+    if (shared_->gate.closed()) Hold();
     if (shared_->grace.Pass(thread_)) shared_->ring.Wake();
     if (Drain() != 0) continue;
     // The sender of the next packet may be waiting for this processor: give it away before paying for a wake-up.
@@ -52,6 +53,13 @@ void Outbound::Run() {
     Wait();
   }
   shared_->grace.Leave(thread_);
+  shared_->gate.Leave();
+}
+
+// Between two drains nothing is held: what was read has been sent or counted.
+void Outbound::Hold() {
+  shared_->grace.Leave(thread_);
+  shared_->gate.Wait();
 }
 
 void Outbound::Wait() {

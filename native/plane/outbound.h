@@ -59,6 +59,7 @@ class Outbound {
   void TooBig(const Job& job);
   void Seal(const Job& job, std::uint8_t* packet, std::size_t size, RecordNumber number);
   void Wait();
+  void Hold();
 
   static constexpr std::size_t kBudget = 64;  // packets between two batch boundaries
   static constexpr std::size_t kFront = 64;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
 #include "os/clock.h"
 #include "packet/ip.h"
 
@@ -40,29 +41,33 @@ Result<std::unique_ptr<Plane>> Plane::OpenWith(const PlaneConfig& config, const 
   if (!tun.value().uso()) enabled &= ~BitOf(Offload::kTunUso);
   if (!tun.value().uso() && wanted(Offload::kTunUso)) enabled &= ~BitOf(Offload::kTunCoalesceUdp);
   plane->shared_ = std::make_unique<Shared>(config.lanes, std::move(tun.value()), enabled, std::move(wake));
+  const Status bound = plane->sockets_.Bind(config.listen);
+  if (!bound) return bound.error();
   const Status started = plane->Start(config);
   if (!started) return started.error();
   return plane;
 }
 
 Status Plane::Start(const PlaneConfig& config) {
-  const Status bound = sockets_.Bind(config.listen);
-  if (!bound) return bound;
   if (!sockets_.gro()) shared_->offloads.Disable(Offload::kUdpGro);
-  socket_sets_.resize(config.lanes);
-  for (std::size_t i = 0; i < 2 * config.lanes; ++i) {
+  socket_sets_.resize(shared_->lanes);
+  for (std::size_t i = 0; i < 2 * shared_->lanes; ++i) {
     Result<Wakeup> wakeup = Wakeup::Create();
     if (!wakeup) return wakeup.error();
     wakeups_.push_back(std::move(wakeup.value()));
   }
   Publish();
-  for (std::size_t lane = 0; lane < config.lanes; ++lane) {
+  return StartThreads(config.realtime);
+}
+
+Status Plane::StartThreads(bool realtime) {
+  for (std::size_t lane = 0; lane < shared_->lanes; ++lane) {
     outbound_.push_back(std::make_unique<Outbound>(shared_.get(), lane, &wakeups_[SendThread(lane)]));
     inbound_.push_back(std::make_unique<Inbound>(shared_.get(), lane, &wakeups_[ReceiveThread(lane)]));
   }
-  realtime_ = config.realtime;
-  for (std::size_t lane = 0; lane < config.lanes; ++lane) {
-    const std::string suffix = config.lanes == 1 ? "" : std::to_string(lane);
+  realtime_ = realtime;
+  for (std::size_t lane = 0; lane < shared_->lanes; ++lane) {
+    const std::string suffix = shared_->lanes == 1 ? "" : std::to_string(lane);
     for (const bool sends : {true, false}) {
       Outbound* outbound = outbound_[lane].get();
       Inbound* inbound = inbound_[lane].get();
@@ -75,7 +80,7 @@ Status Plane::Start(const PlaneConfig& config) {
                                                                }
                                                              });
       if (!thread) return thread.error();
-      if (config.realtime && !thread.value()->MakeRealtime()) realtime_ = false;
+      if (realtime && !thread.value()->MakeRealtime()) realtime_ = false;
       threads_.push_back(std::move(thread.value()));
     }
   }
@@ -85,8 +90,13 @@ Status Plane::Start(const PlaneConfig& config) {
 Plane::~Plane() {
   if (shared_ == nullptr) return;
   shared_->stopping.store(true, std::memory_order_relaxed);
-  for (const Wakeup& wakeup : wakeups_) wakeup.Signal();
+  shared_->gate.Open();
+  WakeThreads();
   threads_.clear();  // joins
+}
+
+void Plane::WakeThreads() const {
+  for (const Wakeup& wakeup : wakeups_) wakeup.Signal();
 }
 
 void Plane::Publish() {
@@ -97,7 +107,7 @@ void Plane::Publish() {
     shared_->sockets[lane].store(socket_sets_[lane].get(), std::memory_order_seq_cst);
     shared_->grace.Retire(std::move(set));
   }
-  for (const Wakeup& wakeup : wakeups_) wakeup.Signal();
+  WakeThreads();
   shared_->grace.Reclaim();
 }
 
@@ -115,12 +125,15 @@ void Plane::DropOldSockets() {
 }
 
 void Plane::SetPath(Session* session, const Path& path) {
+  if (session->owned_path == nullptr) return SetPath(session, path, Endpoint{});
+  const SessionPath& before = *session->owned_path;
+  SetPath(session, path, before.path.remote == path.remote ? before.previous : before.path.remote);
+}
+
+void Plane::SetPath(Session* session, const Path& path, const Endpoint& previous) {
   auto published = std::make_unique<SessionPath>();
   published->path = path;
-  if (session->owned_path != nullptr) {
-    const SessionPath& before = *session->owned_path;
-    published->previous = before.path.remote == path.remote ? before.previous : before.path.remote;
-  }
+  published->previous = previous;
   // Only a peer that knows us by id may hear us from several ports (RFC 9146 §6).
   const bool one_port = session->peer_id.empty();
   for (std::size_t lane = 0; lane < shared_->lanes; ++lane) {
@@ -169,6 +182,9 @@ Plane::Outcome Plane::Install(const SessionConfig& config) {
   session->thread_count = shared_->thread_count();
   session->counters = std::make_unique<SessionCounters[]>(session->thread_count);
   if (!MakeCiphers(config, session.get())) return Outcome::kBadKeys;
+  session->secrets = std::make_unique<SessionSecrets>();
+  session->secrets->read.Keep(config.read);
+  session->secrets->write.Keep(config.write);
   session->next_number.store(static_cast<RecordNumber>(config.epoch) << kSequenceBits | config.next_write,
                              std::memory_order_relaxed);
   for (const std::uint64_t sequence : config.accepted) session->window.Preset(sequence);
@@ -283,6 +299,8 @@ void Plane::SendDatagram(const Path& path, Bytes datagram) {
 }
 
 Plane::Outcome Plane::SealAndSend(Slot slot, std::uint8_t type, Bytes fragment, const std::optional<Path>& path) {
+  // A number taken now would be taken again by whoever goes on from the state.
+  Check(!frozen_, "nothing is sealed by a frozen plane");
   Session* session = shared_->sessions.Find(slot);
   if (session == nullptr) return Outcome::kNoSession;
   PeerCounters& peer = session->peer->counters[shared_->main_thread()];

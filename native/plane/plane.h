@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "crypto/aead.h"
+#include "os/fd.h"
 #include "os/thread.h"
 #include "plane/config.h"
+#include "plane/handover.h"
 #include "plane/inbound.h"
 #include "plane/lane_sockets.h"
 #include "plane/outbound.h"
@@ -57,6 +59,12 @@ class Plane {
   // With ciphers of the caller's choice, for benches.
   static Result<std::unique_ptr<Plane>> OpenWith(const PlaneConfig& config, const AeadSuite& suite,
                                                  std::function<void()> wake);
+  // Goes on where a frozen plane of another process stopped: `state` is the document of what its Freeze gave,
+  // `descriptors` what its descriptors() named, as inherited. They are closed when this fails, and nothing was read from them then: the calls
+  // named are "handover state" (EPROTONOSUPPORT: of another version; EBADMSG) and "inherited descriptor" (EINVAL: not what
+  // the state says). Of `config`, crypto and realtime count; everything else is in the state.
+  static Result<std::unique_ptr<Plane>> Adopt(const PlaneConfig& config, std::vector<Fd> descriptors, Bytes state,
+                                              std::function<void()> wake);
   ~Plane();
   Plane(const Plane&) = delete;
   Plane& operator=(const Plane&) = delete;
@@ -85,6 +93,20 @@ class Plane {
   Status Rebind(const std::vector<ListenSpec>& listen);
   void DropOldSockets();
 
+  // The data threads stop between two batches; what arrives waits in the kernel. Everything else goes on as always: now
+  // TakeEvents, until there are none, delivers all that was ever read from the wire.
+  void Pause();
+  // Pauses if need be; from then on nothing but Thaw, SessionOf and the getters may be called, since another plane may go
+  // on from the state. Its views end with Thaw.
+  Handover Freeze();
+  void Thaw();
+  bool paused() const { return paused_; }
+  bool frozen() const { return frozen_; }
+  // TUN queues by lane, then UDP sockets: in the order of the state. They stay the plane's.
+  std::vector<int> descriptors() const;
+  // Sockets that only DropOldSockets ends.
+  bool overlapping() const { return sockets_.overlapping() != 0; }
+
   void TakeEvents(std::size_t limit, const std::function<void(const EventHead&, Bytes)>& deliver);
 
   std::optional<SessionTotals> SessionOf(Slot slot) const;
@@ -99,13 +121,21 @@ class Plane {
 
  private:
   Plane(const PlaneConfig& config, AeadSuite suite);
+  // Of the sockets that are bound: publishes them and starts the threads.
   Status Start(const PlaneConfig& config);
+  Status StartThreads(bool realtime);
   void Publish();
+  void WakeThreads() const;
   void SetPath(Session* session, const Path& path);
+  void SetPath(Session* session, const Path& path, const Endpoint& previous);
+  Status Restore(const Handover& handover);
+  bool RestoreSession(const HandoverSession& from);
   bool MakeCiphers(const SessionConfig& config, Session* session) const;
 
   const AeadSuite suite_;
   bool realtime_ = false;
+  bool paused_ = false;
+  bool frozen_ = false;
   std::uint64_t installed_ = 0;
   std::vector<Wakeup> wakeups_;  // by thread
   std::unique_ptr<Shared> shared_;

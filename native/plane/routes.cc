@@ -123,6 +123,7 @@ std::unique_ptr<const Routes> Routes::Build(const std::vector<Route>& routes) {
   auto built = std::make_unique<Routes>();
   std::array<std::vector<Builder::Item>, 2> families;
   built->entries_.push_back(Entry{});
+  built->prefixes_.reserve(routes.size());
   // Many prefixes lead to few peers: entries are shared.
   std::map<std::pair<std::optional<PeerId>, std::vector<PeerId>>, std::uint32_t> known;
   for (const Route& route : routes) {
@@ -130,6 +131,7 @@ std::unique_ptr<const Routes> Routes::Build(const std::vector<Route>& routes) {
         known.insert({{route.outbound, route.inbound}, static_cast<std::uint32_t>(built->entries_.size())});
     if (fresh) built->entries_.push_back(Entry{route.outbound, route.inbound});
     const std::uint32_t entry = at->second;
+    built->prefixes_.push_back(Prefix{route.address, route.length, entry});
     const Key key = KeyOf(route.address.family, route.address.octets.data());
     families[route.address.family == 4 ? 0 : 1].push_back(Builder::Item{key, route.length, entry});
   }
@@ -169,8 +171,19 @@ const Routes::Entry* Routes::Find(std::uint8_t version, const std::uint8_t* addr
   return entry == 0 ? nullptr : &entries_[entry];
 }
 
+std::vector<Route> Routes::All() const {
+  std::vector<Route> routes;
+  routes.reserve(prefixes_.size());
+  for (const Prefix& prefix : prefixes_) {
+    const Entry& entry = entries_[prefix.entry];
+    routes.push_back(Route{prefix.address, prefix.length, entry.outbound, entry.inbound});
+  }
+  return routes;
+}
+
 std::size_t Routes::Footprint() const {
-  return nodes_.size() * sizeof(Node) + lones_.size() * sizeof(Lone) + leaves_.size() * sizeof(std::uint32_t) + entries_.size() * sizeof(Entry);
+  return nodes_.size() * sizeof(Node) + lones_.size() * sizeof(Lone) + leaves_.size() * sizeof(std::uint32_t) +
+         entries_.size() * sizeof(Entry) + prefixes_.size() * sizeof(Prefix);
 }
 
 }  // namespace dtunnel

@@ -41,6 +41,9 @@ class Routes {
   // The entry of the longest prefix that covers `address` (4 or 16 octets by `version`), or null.
   const Entry* Find(std::uint8_t version, const std::uint8_t* address) const;
 
+  // What it was built from.
+  std::vector<Route> All() const;
+
   std::size_t Footprint() const;
 
  private:
@@ -60,6 +63,11 @@ class Routes {
     std::uint32_t entry = 0;
     std::uint32_t otherwise = 0;
   };
+  struct Prefix {
+    IpAddress address;
+    std::uint8_t length = 0;
+    std::uint32_t entry = 0;
+  };
   struct Builder;
 
   std::uint32_t Lookup(std::uint32_t root, std::uint64_t high, std::uint64_t low) const;
@@ -68,6 +76,7 @@ class Routes {
   std::vector<Lone> lones_;
   std::vector<std::uint32_t> leaves_;  // indices into entries_; 0 is "no route"
   std::vector<Entry> entries_;
+  std::vector<Prefix> prefixes_;       // as given: the trie does not yield them back
 };
 
 }  // namespace dtunnel

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -31,7 +32,9 @@ struct PeerOptions {
 };
 
 struct RateLimit {
-  RateLimit(double octets_per_second, double burst) : out(octets_per_second, burst), in(octets_per_second, burst) {}
+  RateLimit(double octets_per_second, double burst)
+      : bits_per_second(octets_per_second * 8), out(octets_per_second, burst), in(octets_per_second, burst) {}
+  const double bits_per_second;
   TokenBucket out;
   TokenBucket in;
 };
@@ -68,6 +71,29 @@ struct alignas(64) SessionCounters {
   Counter last_receive_ns;  // 0: never
 };
 
+inline constexpr std::size_t kSessionCounterWords = 6;
+
+// The keys of a session as they were installed. Ciphers hold them expanded, with other key schedules in other programs:
+// a successor needs these.
+struct SessionSecrets : SecretObject {
+  struct Direction {
+    AeadAlgorithm algorithm = AeadAlgorithm::kAes128Gcm;
+    std::array<std::uint8_t, 32> key{};
+    std::array<std::uint8_t, 12> iv{};
+
+    void Keep(const RecordKeys& keys) {
+      algorithm = keys.algorithm;
+      std::memcpy(key.data(), keys.key.data(), keys.key.size());
+      std::memcpy(iv.data(), keys.iv.data(), keys.iv.size());
+    }
+    RecordKeys keys() const {
+      return RecordKeys{algorithm, Bytes(key).first(AeadKeySize(algorithm)), Bytes(iv).first(ImplicitIvSize(algorithm))};
+    }
+  };
+  Direction read;
+  Direction write;
+};
+
 // Installed keys. Immutable but for the atomics and what is marked as a thread's own.
 struct Session {
   Slot slot = 0;
@@ -80,6 +106,7 @@ struct Session {
   std::uint64_t order = 0;   // of installation
   std::size_t position = 0;  // in the plane's list; the main thread's
 
+  std::unique_ptr<SessionSecrets> secrets;
   // By thread; null where a thread does not use that direction.
   std::vector<std::unique_ptr<RecordCipher>> sealers;
   std::vector<std::unique_ptr<RecordCipher>> openers;

@@ -10,6 +10,7 @@
 #include "os/wakeup.h"
 #include "plane/config.h"
 #include "plane/control_ring.h"
+#include "plane/gate.h"
 #include "plane/grace.h"
 #include "plane/offloads.h"
 #include "plane/routes.h"
@@ -34,6 +35,7 @@ struct Shared {
         tun(std::move(device)),
         offloads(enabled),
         grace(2 * lane_count),
+        gate(2 * lane_count),
         ring(2 * lane_count, std::move(wake)),
         endpoints(&grace),
         counters(std::make_unique<ThreadCounters[]>(2 * lane_count + 1)),
@@ -46,6 +48,7 @@ struct Shared {
   const Tun tun;
   Offloads offloads;
   GracePeriods grace;
+  Gate gate;
   ControlRing ring;
   SessionTable sessions;
   PeerTable peers;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace dtunnel {
 
@@ -47,6 +48,7 @@ inline constexpr std::size_t kUnattributedReasons = 5;
 class DropCounters {
  public:
   void Add(Drop reason, std::uint64_t n = 1) { words_[static_cast<std::size_t>(reason)].Add(n); }
+  Counter& operator[](std::size_t i) { return words_[i]; }
   const Counter& operator[](std::size_t i) const { return words_[i]; }
 
  private:
@@ -90,5 +92,32 @@ struct alignas(64) ThreadCounters {
   Counter mss_clamped_v4;
   Counter mss_clamped_v6;
 };
+
+// The words of a counter block in their one order, which `src/plane/stats.ts` and the handover document share.
+inline constexpr std::size_t kThreadCounterWords = 18 + kUnattributedReasons + 2 * kDropReasons;
+inline constexpr std::size_t kPeerCounterWords = 7 + 2 * kDropReasons;
+
+// Calls `visit` with every counter of `c`, which may be const.
+template <typename Counters, typename Visit>
+void EachCounter(Counters& c, Visit&& visit) {
+  if constexpr (std::is_same_v<std::remove_const_t<Counters>, ThreadCounters>) {
+    for (auto* counter :
+         {&c.udp_receive_datagrams, &c.udp_receive_bytes, &c.udp_receive_calls, &c.udp_receive_overflows,
+          &c.udp_transmit_datagrams, &c.udp_transmit_bytes, &c.udp_transmit_calls, &c.extra_records, &c.handed_up,
+          &c.control, &c.tun_read_packets, &c.tun_read_calls, &c.tun_write_packets, &c.tun_write_calls, &c.too_big_v4,
+          &c.too_big_v6, &c.mss_clamped_v4, &c.mss_clamped_v6}) {
+      visit(*counter);
+    }
+    for (auto& counter : c.unattributed) visit(counter);
+  } else {
+    static_assert(std::is_same_v<std::remove_const_t<Counters>, PeerCounters>);
+    for (auto* counter : {&c.receive_packets, &c.receive_bytes, &c.transmit_packets, &c.transmit_bytes, &c.gaps,
+                          &c.reordered, &c.duplicates}) {
+      visit(*counter);
+    }
+  }
+  for (std::size_t i = 0; i < kDropReasons; ++i) visit(c.drops_in[i]);
+  for (std::size_t i = 0; i < kDropReasons; ++i) visit(c.drops_out[i]);
+}
 
 }  // namespace dtunnel

@@ -21,6 +21,14 @@ class TokenBucket {
     }
   }
 
+  // When it would be full again, of CLOCK_MONOTONIC: with the clock that processes share, all there is to hand over.
+  std::uint64_t due() const { return due_.load(std::memory_order_relaxed); }
+  // Goes on from another bucket's `due`. Nothing that was ever admitted overdraws by more than a second burst.
+  void Restore(std::uint64_t due, std::uint64_t now_ns) {
+    const std::uint64_t limit = now_ns + 2 * burst_ns_;
+    due_.store(due < limit ? due : limit, std::memory_order_relaxed);
+  }
+
  private:
   const double unit_ns_;
   const std::uint64_t burst_ns_;

@@ -77,6 +77,11 @@ export const ERRORS = {
   S032: { id: 'DT_NOTHING_TO_REVERT', exit: EXIT.failure, hint: 'only the last reload of this run can be taken back' },
   S033: { id: 'DT_RELOAD_FAILED', exit: EXIT.failure, hint: 'the settings from before are in force again' },
   S034: { id: 'DT_BUSY', exit: EXIT.failure, hint: 'wait for the other command to end' },
+  S040: {
+    id: 'DT_HANDOVER',
+    exit: EXIT.incompatible,
+    hint: 'the tunnel runs on as it was; dtunnel down, then dtunnel up, starts the new version',
+  },
   N001: {
     id: 'DT_UDP_IN_USE',
     exit: EXIT.failure,

@@ -20,6 +20,8 @@ export interface Addon {
   readonly Plane: new (
     options: AddonPlaneOptions,
     onWake: () => void,
+    descriptors?: readonly number[],
+    state?: Uint8Array,
   ) => AddonPlane;
 }
 
@@ -53,6 +55,14 @@ export interface AddonPlane {
   inject(peer: number, packet: Uint8Array): void;
   rebind(listen: readonly AddonListen[]): void;
   dropOldSockets(): void;
+  /** Whether there are sockets for `dropOldSockets` to drop. */
+  overlapping(): boolean;
+  descriptors(): number[];
+  /** The data threads stop between two batches; `takeEvents` until none are left delivers what they had read. */
+  pause(): void;
+  /** The state of a paused plane, which from then on only tells and thaws. */
+  freeze(): Uint8Array;
+  thaw(): void;
   takeEvents(limit: number): AddonEvent[];
   session(slot: number): BigUint64Array | undefined;
   stats(): AddonStats;

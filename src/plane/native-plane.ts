@@ -37,6 +37,12 @@ const EVENT_KINDS = ['datagram', 'record', 'confirmed', 'moved', 'offload-disabl
 /** Events handed over in one turn of the event loop, so that a flood does not starve timers and sockets. */
 const EVENTS_PER_TURN = 512;
 
+/**
+ * How long old sockets of a rebind are read after a handover, or after one that did not happen: the overlap begins anew,
+ * since it may be longer than asked but not shorter.
+ */
+const ADOPTED_OVERLAP = 30_000 as Duration;
+
 /** Opens the native data plane: device, sockets, threads. Throws DtunnelError and then leaves nothing behind. */
 export function openNativePlane(options: PlaneOptions): Plane {
   return new NativePlane(options);
@@ -67,14 +73,18 @@ class NativePlane implements Plane {
           realtime: options.realtime,
         },
         () => this.#wake(),
+        options.adopt?.descriptors,
+        options.adopt?.state,
       );
     } catch (error) {
-      throw isSystemError(error) ? openError(error, options) : error;
+      if (!isSystemError(error)) throw error;
+      throw options.adopt === undefined ? openError(error, options) : adoptError(error, options);
     }
     this.deviceName = this.#addon.deviceName();
     this.#listening = this.#readListening();
     const features = this.#addon.features();
     this.features = { ...features, offloads: OFFLOADS.filter((_, i) => (features.offloads & (1 << i)) !== 0) };
+    if (this.#addon.overlapping()) this.#dropOldIn(ADOPTED_OVERLAP);
   }
 
   get listening(): readonly Endpoint[] {
@@ -163,9 +173,29 @@ class NativePlane implements Plane {
       throw isSystemError(error) ? bindError(error, listen) : error;
     }
     this.#listening = this.#readListening();
-    clearTimeout(this.#overlap);
-    this.#overlap = setTimeout(() => this.#addon.dropOldSockets(), overlap);
-    this.#overlap.unref();
+    this.#dropOldIn(overlap);
+  }
+
+  descriptors(): readonly number[] {
+    return this.#addon.descriptors();
+  }
+
+  freeze(): Uint8Array {
+    this.#addon.pause();
+    try {
+      while (this.#deliver() > 0);
+      clearTimeout(this.#overlap);
+      return this.#addon.freeze();
+    } catch (error) {
+      this.thaw();
+      throw error;
+    }
+  }
+
+  thaw(): void {
+    if (this.#closed) return;
+    this.#addon.thaw();
+    if (this.#addon.overlapping()) this.#dropOldIn(ADOPTED_OVERLAP);
   }
 
   session(slot: SessionSlot): SessionStats | undefined {
@@ -188,10 +218,23 @@ class NativePlane implements Plane {
   }
 
   #wake(): void {
-    for (const raw of this.#addon.takeEvents(EVENTS_PER_TURN)) {
-      if (this.#closed) return;
+    this.#deliver();
+  }
+
+  /** How many events there were. */
+  #deliver(): number {
+    const events = this.#addon.takeEvents(EVENTS_PER_TURN);
+    for (const raw of events) {
+      if (this.#closed) return 0;
       this.#onEvent(toEvent(raw));
     }
+    return events.length;
+  }
+
+  #dropOldIn(overlap: Duration): void {
+    clearTimeout(this.#overlap);
+    this.#overlap = setTimeout(() => this.#addon.dropOldSockets(), overlap);
+    this.#overlap.unref();
   }
 }
 
@@ -282,6 +325,30 @@ function openError(error: SystemError, options: PlaneOptions): DtunnelError {
       return fail('S001', `cannot start the data plane: ${error.syscall} failed (${error.code})`);
     default:
       return bindError(error, options.listen);
+  }
+}
+
+/** The operator's view of a handover that failed before anything was taken over. */
+function adoptError(error: SystemError, options: PlaneOptions): DtunnelError {
+  switch (error.syscall) {
+    case 'handover state':
+      return new DtunnelError(
+        'S040',
+        error.code === 'EPROTONOSUPPORT'
+          ? 'the running data plane is of a version whose state this one cannot read'
+          : 'the state of the running data plane is damaged',
+        { cause: error },
+      );
+    case 'pthread_create':
+    case 'eventfd':
+    case 'AEAD self-test':
+      return openError(error, options);
+    default:
+      return new DtunnelError(
+        'S040',
+        `an inherited descriptor is not what the running data plane said (${error.syscall}: ${error.code})`,
+        { cause: error },
+      );
   }
 }
 

@@ -48,6 +48,21 @@ export interface Plane {
   /** Binds further or other UDP sockets; the old ones are read for `overlap` more. Throws like `open`. */
   rebind(listen: readonly ListenSpec[], overlap: Duration): void;
 
+  /**
+   * Descriptors that a successor needs, in the order that the state of `freeze` counts on: TUN queues, then UDP sockets
+   * (old ones of a rebind included). They stay this plane's; valid until `rebind`, the end of its overlap, or `close`.
+   */
+  descriptors(): readonly number[];
+  /**
+   * Stops the data threads between two batches: what arrives from now on waits in the kernel. Then every event already
+   * taken from the wire is delivered through `onEvent`, whose handlers may still call every method, and the whole state
+   * is yielded as one versioned document, keys included: whoever takes it zeroes it. Afterwards only `descriptors`,
+   * `session`, `stats`, `thaw` and `close` may be called: another process may be going on from the state.
+   */
+  freeze(): Uint8Array;
+  /** Goes on where `freeze` stopped, as if nothing had been. Only while no other process has gone on from the state. */
+  thaw(): void;
+
   /** Counters of one session, cheap enough to ask at every timer; undefined when the slot is free. */
   session(slot: SessionSlot): SessionStats | undefined;
   /** A consistent copy of all counters. */
@@ -69,7 +84,15 @@ export interface PlaneOptions {
   readonly disable: readonly Offload[];
   /** SCHED_FIFO for the data threads (needs CAP_SYS_NICE); falls back silently with `features.realtime` false. */
   readonly realtime: boolean;
-  /** Called on the event loop, never while a Plane method runs. */
+  /**
+   * Goes on where a frozen plane of another process stopped: its `descriptors` as inherited (same order, any numbers from
+   * 3 on) and its state. Device and sockets are taken as they are; of the other options only `crypto`, `realtime` and
+   * `onEvent` count. The threads run when `openPlane` returns; events come in later turns of the event loop. Throws
+   * DT_HANDOVER when the state is of another version, damaged, or does not fit the descriptors: these are then closed in
+   * this process, and nothing was read from them.
+   */
+  readonly adopt?: { readonly descriptors: readonly number[]; readonly state: Uint8Array };
+  /** Called on the event loop, never while a Plane method other than `freeze` runs. */
   readonly onEvent: (event: PlaneEvent) => void;
 }
 

@@ -1,6 +1,8 @@
+import { deserialize, serialize } from 'node:v8';
 import type { Duration, Epoch, Instant, PathMtu, PeerId, SequenceNumber, SessionSlot } from '../../src/base/brand.ts';
+import { DtunnelError } from '../../src/base/errors.ts';
 import { invariant } from '../../src/base/invariant.ts';
-import type { RecordKeys } from '../../src/crypto/aead.ts';
+import { RecordKeys } from '../../src/crypto/aead.ts';
 import { type Opened, openRecord, sealRecord } from '../../src/dtls/protection.ts';
 import { CONTENT, type RecordView, recordsIn } from '../../src/dtls/record.ts';
 import { type Address, addressFromBytes } from '../../src/net/address.ts';
@@ -48,6 +50,21 @@ export interface MemoryPlaneOptions {
   readonly deliver: (packet: Uint8Array, peer: PeerId) => void;
   readonly onEvent: (event: PlaneEvent) => void;
   readonly cipher?: RecordCipher;
+  /** As in PlaneOptions. The descriptors are those of the frozen plane, whose kernel hands over what waits. */
+  readonly adopt?: { readonly descriptors: readonly number[]; readonly state: Uint8Array };
+}
+
+/** Version of the state that `freeze` yields. */
+const STATE_VERSION = 1;
+
+/** What `freeze` yields, serialized. */
+interface MemoryState {
+  readonly version: number;
+  readonly descriptors: readonly number[];
+  readonly sessions: readonly MemorySession[];
+  readonly peers: readonly (readonly [PeerId, Omit<MemoryPeer, 'sessions'>])[];
+  readonly routes: readonly Route[];
+  readonly totals: MemoryTotals;
 }
 
 /** Width of the replay window, as in the native plane. */
@@ -84,14 +101,27 @@ interface MemoryPeer {
   sessions: MemorySession[];
 }
 
+/** Counters of the plane as a whole. */
+interface MemoryTotals {
+  readonly drops: Record<DropReason, bigint>;
+  readonly unattributed: Record<UnattributedReason, bigint>;
+  handedUp: bigint;
+  control: bigint;
+  received: bigint;
+  receivedBytes: bigint;
+  extra: bigint;
+  tooBigReports: number;
+}
+
+/** Descriptors of one device and one socket, and what waits behind them while nobody reads: the kernel, as it were. */
+const waiting = new Map<number, ((plane: MemoryPlane) => void)[]>();
+let nextDescriptor = 100;
+
 /** The data plane without kernel and threads: same rules, one packet at a time, on the caller's clock. */
 export class MemoryPlane implements Plane {
   readonly deviceName = 'dt-memory';
   readonly listening: readonly Endpoint[];
   readonly features: PlaneFeatures = { offloads: [], aead: 'memory', realtime: false };
-  /** How often each kind of drop happened with no peer known. */
-  readonly drops = noDrops();
-  tooBigReports = 0;
   readonly #options: MemoryPlaneOptions;
   readonly #cipher: RecordCipher;
   readonly #sessions = new Map<SessionSlot, MemorySession>();
@@ -99,32 +129,29 @@ export class MemoryPlane implements Plane {
   readonly #peers = new Map<PeerId, MemoryPeer>();
   #routes: readonly Route[] = [];
   #lookups = new Map<Address, Route | undefined>();
-  readonly #unattributed: Record<UnattributedReason, bigint> = {
-    unknown_session: 0n,
-    short: 0n,
-    bad_version: 0n,
-    not_dtls: 0n,
-    flood: 0n,
-  };
-  #handedUp = 0n;
-  #control = 0n;
-  #received = 0n;
-  #receivedBytes = 0n;
-  #extra = 0n;
+  #totals: MemoryTotals = noTotals();
+  readonly #descriptors: readonly number[];
+  #frozen = false;
 
   constructor(options: MemoryPlaneOptions) {
     this.#options = options;
     this.#cipher = options.cipher ?? REAL_CIPHER;
     this.listening = [options.local];
+    if (options.adopt === undefined) {
+      this.#descriptors = [nextDescriptor++, nextDescriptor++];
+    } else {
+      this.#descriptors = options.adopt.descriptors;
+      this.#adopt(options.adopt.state);
+    }
   }
 
   install(session: SessionKeys): void {
+    this.#mustRun();
     invariant(!this.#sessions.has(session.slot), `slot ${session.slot} is free`);
     const peer = this.#peers.get(session.peer);
     invariant(peer !== undefined, 'sessions belong to declared peers');
-    // The driver may wipe what it handed over.
     const entry: MemorySession = {
-      keys: { ...session, read: copyKeys(session.read), write: copyKeys(session.write) },
+      keys: plainKeys(session),
       path: session.path,
       pathMtu: session.pathMtu,
       next: session.nextWrite,
@@ -145,6 +172,7 @@ export class MemoryPlane implements Plane {
   }
 
   activate(peer: PeerId, slot: SessionSlot | undefined): void {
+    this.#mustRun();
     const entry = this.#peers.get(peer);
     invariant(entry !== undefined, 'only declared peers are activated');
     invariant(slot === undefined || this.#sessions.get(slot)?.keys.peer === peer, "the session is the peer's");
@@ -152,6 +180,7 @@ export class MemoryPlane implements Plane {
   }
 
   move(slot: SessionSlot, path: Path): void {
+    this.#mustRun();
     const session = this.#at(slot);
     this.#leave(session);
     session.path = path;
@@ -159,10 +188,12 @@ export class MemoryPlane implements Plane {
   }
 
   setPathMtu(slot: SessionSlot, mtu: PathMtu): void {
+    this.#mustRun();
     this.#at(slot).pathMtu = mtu;
   }
 
   retire(slot: SessionSlot): void {
+    this.#mustRun();
     const session = this.#at(slot);
     this.#sessions.delete(slot);
     this.#leave(session);
@@ -173,11 +204,13 @@ export class MemoryPlane implements Plane {
   }
 
   setRoutes(routes: readonly Route[]): void {
+    this.#mustRun();
     this.#routes = [...routes].sort((a, b) => b.prefix.length - a.prefix.length);
     this.#lookups = new Map();
   }
 
   setPeer(peer: PeerId, _options: PeerOptions): void {
+    this.#mustRun();
     if (this.#peers.has(peer)) return;
     this.#peers.set(peer, {
       in: noDrops(),
@@ -192,24 +225,89 @@ export class MemoryPlane implements Plane {
   }
 
   removePeer(peer: PeerId): void {
+    this.#mustRun();
     invariant((this.#peers.get(peer)?.sessions.length ?? 0) === 0, 'a removed peer has no sessions');
     this.#peers.delete(peer);
   }
 
   sendDatagram(path: Path, datagram: Uint8Array): void {
+    this.#mustRun();
     this.#options.transmit(path, datagram);
   }
 
   sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): void {
+    this.#mustRun();
     const session = this.#at(slot);
     this.#options.transmit(path ?? session.path, this.#seal(session, contentType, fragment));
   }
 
   inject(peer: PeerId, packet: Uint8Array): void {
+    this.#mustRun();
     this.#fromPeer(peer, packet);
   }
 
-  rebind(_listen: readonly ListenSpec[], _overlap: Duration): void {}
+  rebind(_listen: readonly ListenSpec[], _overlap: Duration): void {
+    this.#mustRun();
+  }
+
+  descriptors(): readonly number[] {
+    return this.#descriptors;
+  }
+
+  freeze(): Uint8Array {
+    this.#frozen = true;
+    const state: MemoryState = {
+      version: STATE_VERSION,
+      descriptors: this.#descriptors,
+      sessions: [...this.#sessions.values()].map((session) => ({ ...session, keys: plainKeys(session.keys) })),
+      peers: [...this.#peers].map(([id, { sessions: _, ...peer }]) => [id, peer]),
+      routes: this.#routes,
+      totals: this.#totals,
+    };
+    return Uint8Array.from(serialize(state));
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    this.#takeWaiting();
+  }
+
+  /** What `freeze` of another plane yielded, and what has been waiting behind the descriptors since. */
+  #adopt(octets: Uint8Array): void {
+    const state = readState(octets);
+    if (state === undefined || String(state.descriptors) !== String(this.#descriptors)) {
+      throw new DtunnelError('S040', 'the state of the running data plane is damaged');
+    }
+    this.#totals = state.totals;
+    this.setRoutes(state.routes);
+    for (const [id, peer] of state.peers) this.#peers.set(id, { ...peer, sessions: [] });
+    for (const plain of state.sessions) {
+      const session = { ...plain, keys: plainKeys(plain.keys) };
+      this.#sessions.set(session.keys.slot, session);
+      this.#peerOf(session).sessions.push(session);
+      this.#enter(session);
+    }
+    // Not before whoever opens the plane knows it: events come in later turns of the event loop.
+    queueMicrotask(() => this.#takeWaiting());
+  }
+
+  #takeWaiting(): void {
+    const [first = 0] = this.#descriptors;
+    const arrived = waiting.get(first) ?? [];
+    waiting.delete(first);
+    for (const arrive of arrived) arrive(this);
+  }
+
+  /** True when nobody reads now: `arrive` is done later by who goes on. */
+  #waits(arrive: (plane: MemoryPlane) => void): boolean {
+    const [first = 0] = this.#descriptors;
+    if (this.#frozen) waiting.set(first, [...(waiting.get(first) ?? []), arrive]);
+    return this.#frozen;
+  }
+
+  #mustRun(): void {
+    invariant(!this.#frozen, 'a frozen plane is only asked, thawed or closed');
+  }
 
   session(slot: SessionSlot): SessionStats | undefined {
     return this.#sessions.get(slot);
@@ -217,21 +315,22 @@ export class MemoryPlane implements Plane {
 
   /** An inner packet enters the device. */
   sendPacket(packet: Uint8Array): void {
+    if (this.#waits((plane) => plane.sendPacket(packet))) return;
     const route = this.#route(destinationOf(packet));
     if (route === undefined) {
-      this.drops.no_route++;
+      this.#totals.drops.no_route++;
       return;
     }
     const peer = route.outbound === undefined ? undefined : this.#peers.get(route.outbound);
     if (peer?.active === undefined) {
-      (peer?.out ?? this.drops).peer_down++;
+      (peer?.out ?? this.#totals.drops).peer_down++;
       return;
     }
     const session = this.#at(peer.active);
     const record = this.#seal(session, CONTENT.applicationData, packet);
     if (record.length > session.pathMtu) {
       peer.out.too_big++;
-      this.tooBigReports++;
+      this.#totals.tooBigReports++;
       return;
     }
     peer.transmitPackets++;
@@ -241,12 +340,13 @@ export class MemoryPlane implements Plane {
 
   /** A datagram arrives from the wire. */
   receive(path: Path, datagram: Uint8Array): void {
-    this.#received++;
-    this.#receivedBytes += BigInt(datagram.length);
+    if (this.#waits((plane) => plane.receive(path, datagram))) return;
+    this.#totals.received++;
+    this.#totals.receivedBytes += BigInt(datagram.length);
     let at = 0;
     let outcomes = 0;
     while (at < datagram.length || outcomes === 0) {
-      if (outcomes++ > 0) this.#extra++;
+      if (outcomes++ > 0) this.#totals.extra++;
       const used = this.#record(path, datagram.subarray(at));
       if (used === 0) return;
       at += used;
@@ -261,20 +361,20 @@ export class MemoryPlane implements Plane {
     return {
       at: this.#options.clock(),
       udp: {
-        receiveDatagrams: this.#received,
-        receiveBytes: this.#receivedBytes,
+        receiveDatagrams: this.#totals.received,
+        receiveBytes: this.#totals.receivedBytes,
         transmitDatagrams: 0n,
         transmitBytes: 0n,
         receiveOverflows: 0n,
-        extraRecords: this.#extra,
+        extraRecords: this.#totals.extra,
       },
-      handedUp: this.#handedUp,
-      control: this.#control,
-      unattributed: this.#unattributed,
-      drops: { in: noDrops(), out: this.drops },
+      handedUp: this.#totals.handedUp,
+      control: this.#totals.control,
+      unattributed: this.#totals.unattributed,
+      drops: { in: noDrops(), out: this.#totals.drops },
       tun: { readPackets: 0n, readCalls: 0n, writePackets: 0n, writeCalls: 0n },
       udpCalls: { receive: 0n, transmit: 0n },
-      packetTooBig: { v4: BigInt(this.tooBigReports), v6: 0n },
+      packetTooBig: { v4: BigInt(this.#totals.tooBigReports), v6: 0n },
       mssClamped: { v4: 0n, v6: 0n },
       threads: [],
       memory: { sessions: 0, buffers: 0 },
@@ -312,7 +412,7 @@ export class MemoryPlane implements Plane {
   #record(path: Path, rest: Uint8Array): number {
     const [record] = recordsIn(rest, CONNECTION_ID);
     if (record === undefined) {
-      this.#unattributed.short++;
+      this.#totals.unattributed.short++;
       return 0;
     }
     const size = 13 + record.connectionId.length + record.fragment.length;
@@ -388,7 +488,7 @@ export class MemoryPlane implements Plane {
     if (opened.contentType === CONTENT.applicationData && first >= 0x10) {
       this.#fromPeer(session.keys.peer, opened.fragment);
     } else {
-      this.#control++;
+      this.#totals.control++;
       const { slot } = session.keys;
       const { contentType, fragment } = opened;
       this.#options.onEvent({ kind: 'record', slot, contentType, fragment: fragment.slice(), path, newest, at: now });
@@ -419,7 +519,7 @@ export class MemoryPlane implements Plane {
   }
 
   #handUp(path: Path, datagram: Uint8Array): void {
-    this.#handedUp++;
+    this.#totals.handedUp++;
     this.#options.onEvent({ kind: 'datagram', path, datagram: datagram.slice(), at: this.#options.clock() });
   }
 
@@ -470,9 +570,35 @@ function destinationOf(packet: Uint8Array): Address | undefined {
     : addressFromBytes(packet.subarray(24, 40));
 }
 
+/** Copies of the octets: the driver may wipe what it handed over. */
 function copyKeys(keys: RecordKeys): RecordKeys {
-  const copy: RecordKeys = Object.create(keys, { key: { value: keys.key.slice() }, iv: { value: keys.iv.slice() } });
-  return copy;
+  return new RecordKeys(keys.aead, keys.key.slice(), keys.iv.slice());
+}
+
+function plainKeys(keys: SessionKeys): SessionKeys {
+  return { ...keys, read: copyKeys(keys.read), write: copyKeys(keys.write) };
+}
+
+function readState(octets: Uint8Array): MemoryState | undefined {
+  try {
+    const state = deserialize(octets) as MemoryState;
+    return state.version === STATE_VERSION ? state : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function noTotals(): MemoryTotals {
+  return {
+    drops: noDrops(),
+    unattributed: { unknown_session: 0n, short: 0n, bad_version: 0n, not_dtls: 0n, flood: 0n },
+    handedUp: 0n,
+    control: 0n,
+    received: 0n,
+    receivedBytes: 0n,
+    extra: 0n,
+    tooBigReports: 0,
+  };
 }
 
 function noDrops(): Record<DropReason, bigint> {

@@ -118,4 +118,9 @@ export const SYSTEM_EXPLANATIONS: Readonly<Partial<Record<Extract<ErrorCode, `S$
     text: 'Reload, drain and upgrade change the daemon one at a time.',
     example: '$ dtunnel status paris',
   },
+  S040: {
+    title: 'the running tunnel could not be handed over',
+    text: 'An upgrade hands the TUN device, the sockets and all sessions of the running process to one of the installed version. The two versions do not share a format for that, or what arrived was damaged. Nothing was taken over: the tunnel runs on, in its old version.',
+    example: '$ sudo dtunnel down paris && sudo dtunnel up paris      # a clean restart, a moment without traffic',
+  },
 };

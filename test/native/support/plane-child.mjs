@@ -1,5 +1,7 @@
 // One end of a test in the network namespace this process was started in, driven over IPC by rig.ts: a message names a
-// method with its arguments, the answer carries what it returned or threw. Opens a native plane, or makes traffic.
+// method with its arguments, the answer carries what it returned or threw. Opens a native plane, or makes traffic. After
+// a handover it is a relay to the process that has the plane now.
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import dgram from 'node:dgram';
 import net from 'node:net';
@@ -8,6 +10,7 @@ import { icmpEcho } from '../../../dist/plane/host.js';
 import { openNativePlane } from '../../../dist/plane/native-plane.js';
 
 let plane;
+let successor;
 const sockets = new Map();
 const servers = [];
 
@@ -20,6 +23,41 @@ function pattern(size, seed) {
     out[i] = x >>> 24;
   }
   return out;
+}
+
+/** Number of the first descriptor that a successor inherits: behind the standard ones and the channel. */
+const FIRST_INHERITED = 4;
+
+/** The process that goes on. */
+class Successor {
+  #waiting = new Map();
+  #next = -1;
+
+  constructor(descriptors) {
+    this.child = spawn(process.execPath, [process.argv[1]], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...descriptors],
+      serialization: 'advanced',
+    });
+    this.child.on('message', (message) => {
+      const waiting = this.#waiting.get(message.id);
+      this.#waiting.delete(message.id);
+      if (waiting === undefined) process.send(message);
+      else if (message.error === undefined) waiting.resolve(message.value);
+      else waiting.reject(Object.assign(new Error(message.error.message), message.error));
+    });
+  }
+
+  call(method, ...args) {
+    const id = this.#next--;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.child.send({ id, method, args });
+    });
+  }
+
+  end() {
+    this.child.disconnect();
+  }
 }
 
 const methods = {
@@ -54,6 +92,49 @@ const methods = {
     return name;
   },
   listening: () => plane.listening,
+  pid: () => process.pid,
+
+  /**
+   * Hands the plane over to a new process of this program, which inherits the descriptors: how long nobody forwarded, and
+   * the octets of the state. `damage` changes one of these: then nothing is handed over and this plane goes on.
+   */
+  async handOver(options, damage) {
+    const descriptors = plane.descriptors();
+    const next = new Successor(descriptors);
+    await next.call('pid');
+    const begin = performance.now();
+    const state = plane.freeze();
+    if (damage !== undefined) state[damage] ^= 1;
+    try {
+      const adopt = { descriptors: descriptors.map((_, i) => FIRST_INHERITED + i), state };
+      await next.call('open', { ...options, adopt });
+    } catch (error) {
+      plane.thaw();
+      next.end();
+      throw error;
+    }
+    const milliseconds = performance.now() - begin;
+    plane.close();
+    plane = undefined;
+    successor = next;
+    return { milliseconds, octets: state.length };
+  },
+  /** What a frozen plane says to `calls`, each a method with arguments. */
+  whileFrozen(calls) {
+    plane.freeze();
+    try {
+      return calls.map(([method, ...args]) => {
+        try {
+          plane[method](...args);
+          return 'done';
+        } catch (error) {
+          return error.message;
+        }
+      });
+    } finally {
+      plane.thaw();
+    }
+  },
   icmpEcho,
 
   /** A UDP socket that remembers what it receives. */
@@ -150,6 +231,10 @@ const methods = {
 };
 
 process.on('message', async ({ id, method, args }) => {
+  if (successor !== undefined) {
+    successor.child.send({ id, method, args });
+    return;
+  }
   try {
     const value = await (methods[method] ?? ((...rest) => plane[method](...rest)))(...args);
     process.send({ id, value });
