@@ -88,6 +88,7 @@ void PlaneWrap::Export(Napi::Env env, Napi::Object exports) {
                                      InstanceMethod<&PlaneWrap::Pause>("pause"),
                                      InstanceMethod<&PlaneWrap::Freeze>("freeze"),
                                      InstanceMethod<&PlaneWrap::Thaw>("thaw"),
+                                     InstanceMethod<&PlaneWrap::SetMark>("setMark"),
                                      InstanceMethod<&PlaneWrap::TakeEvents>("takeEvents"),
                                      InstanceMethod<&PlaneWrap::SessionOf>("session"),
                                      InstanceMethod<&PlaneWrap::Stats>("stats"),
@@ -405,6 +406,21 @@ Napi::Value PlaneWrap::Freeze(const Napi::CallbackInfo& info) {
 Napi::Value PlaneWrap::Thaw(const Napi::CallbackInfo& info) {
   Plane* plane = OpenOrFrozen(info.Env());
   if (plane != nullptr) plane->Thaw();
+  return info.Env().Undefined();
+}
+
+// setMark(mark): undefined takes it away.
+Napi::Value PlaneWrap::SetMark(const Napi::CallbackInfo& info) {
+  Plane* plane = Open(info.Env());
+  if (plane == nullptr) return info.Env().Undefined();
+  std::optional<std::uint32_t> mark;
+  if (!info[0].IsUndefined()) {
+    const auto number = ToUnsigned(info[0], 0xffffffff, "mark");
+    if (!number) return info.Env().Undefined();
+    mark = static_cast<std::uint32_t>(*number);
+  }
+  const Status marked = plane->SetMark(mark);
+  if (!marked) ThrowSystemError(info.Env(), marked.error());
   return info.Env().Undefined();
 }
 

@@ -37,6 +37,7 @@ class PlaneWrap : public Napi::ObjectWrap<PlaneWrap> {
   Napi::Value Pause(const Napi::CallbackInfo& info);
   Napi::Value Freeze(const Napi::CallbackInfo& info);
   Napi::Value Thaw(const Napi::CallbackInfo& info);
+  Napi::Value SetMark(const Napi::CallbackInfo& info);
   Napi::Value TakeEvents(const Napi::CallbackInfo& info);
   Napi::Value SessionOf(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);

@@ -110,13 +110,17 @@ Status UdpSocket::Configure(const UdpOptions& options) {
     if (!shared) return shared;
   }
   if (options.mark) {
-    const Status marked = SetOption(fd, SOL_SOCKET, SO_MARK, static_cast<int>(*options.mark), "SO_MARK");
+    const Status marked = SetMark(*options.mark);
     if (!marked) return marked;
   }
   SetBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
   SetBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
   gro_ = options.gro && static_cast<bool>(SetOption(fd, IPPROTO_UDP, kUdpGro, 1, "UDP_GRO"));
   return Done{};
+}
+
+Status UdpSocket::SetMark(std::uint32_t mark) const {
+  return SetOption(fd_.get(), SOL_SOCKET, SO_MARK, static_cast<int>(mark), "SO_MARK");
 }
 
 SendTarget SendTarget::Make(int fd, const Path& path) {

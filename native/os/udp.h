@@ -36,6 +36,8 @@ class UdpSocket {
   int fd() const { return fd_.get(); }
   const Endpoint& local() const { return local_; }  // with the real port
   bool gro() const { return gro_; }
+  // Marks what is sent from now on (SO_MARK, socket(7)); 0: nothing is marked. Any thread may be sending.
+  Status SetMark(std::uint32_t mark) const;
 
   // The receiving thread: how many more the socket has dropped, `total` so far, since it was asked last.
   std::uint32_t CountOverflows(std::uint32_t total) {

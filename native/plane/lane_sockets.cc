@@ -96,6 +96,27 @@ LaneSockets::Sockets LaneSockets::All() const {
   return all;
 }
 
+Status LaneSockets::SetMark(std::optional<std::uint32_t> mark) {
+  const Status marked = MarkAll(mark.value_or(0));
+  if (!marked) {
+    // The kernel refuses all sockets or none (CAP_NET_ADMIN); what it took back a moment ago it takes again.
+    static_cast<void>(MarkAll(mark_.value_or(0)));
+    return marked;
+  }
+  mark_ = mark;
+  return Done{};
+}
+
+Status LaneSockets::MarkAll(std::uint32_t mark) const {
+  for (std::size_t lane = 0; lane < current_.size(); ++lane) {
+    for (const auto& socket : ReceivingOf(lane)) {
+      const Status marked = socket->SetMark(mark);
+      if (!marked) return marked;
+    }
+  }
+  return Done{};
+}
+
 LaneSockets::Sockets LaneSockets::ReceivingOf(std::size_t lane) const {
   Sockets all;
   for (const Lane* set : {&current_[lane], &old_[lane]}) {

@@ -27,6 +27,8 @@ class LaneSockets {
   // Takes sockets in the order of `All`, which were bound elsewhere: those of `listening` endpoints a lane, then those of
   // `overlapping` old ones.
   void Adopt(Sockets sockets, std::uint32_t listening, std::uint32_t overlapping);
+  // Marks what every socket sends, and those to come (SO_MARK); none: nothing is marked. On failure nothing changed.
+  Status SetMark(std::optional<std::uint32_t> mark);
 
   // Every socket once, the current ones first, lane by lane, in it the listening ones first.
   Sockets All() const;
@@ -50,6 +52,7 @@ class LaneSockets {
     const Sockets& sending() const { return own.empty() ? listening : own; }
   };
 
+  Status MarkAll(std::uint32_t mark) const;
   static bool Take(const ListenSpec& spec, std::vector<Lane>* from, std::vector<Lane>* to);
   static void Append(const std::vector<Lane>& from, std::vector<Lane>* to);
   Result<std::vector<Lane>> Open(const std::vector<ListenSpec>& listen) const;

@@ -92,6 +92,7 @@ class Plane {
   // The old sockets are still received from until DropOldSockets.
   Status Rebind(const std::vector<ListenSpec>& listen);
   void DropOldSockets();
+  Status SetMark(std::optional<std::uint32_t> mark) { return sockets_.SetMark(mark); }
 
   // The data threads stop between two batches; what arrives waits in the kernel. Everything else goes on as always: now
   // TakeEvents, until there are none, delivers all that was ever read from the wire.

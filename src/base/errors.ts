@@ -95,6 +95,11 @@ export const ERRORS = {
     hint: 'nothing answered: check address, port and firewall on the way',
   },
   N005: { id: 'DT_RESOLVE', exit: EXIT.failure, hint: 'check the host name and the resolver' },
+  N006: {
+    id: 'DT_UDP_MARK',
+    exit: EXIT.failure,
+    hint: 'give the process CAP_NET_ADMIN: FwMark and default routes need it',
+  },
   H001: { id: 'DT_HANDSHAKE_REFUSED', exit: EXIT.refused, hint: 'compare fingerprints on both sides' },
   K001: { id: 'DT_KEY_UNREADABLE', exit: EXIT.config, hint: 'check the path and its owner' },
   K002: { id: 'DT_KEY_PERMISSIONS', exit: EXIT.config, hint: 'chmod 600 the key: nobody else may read it' },

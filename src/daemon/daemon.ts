@@ -31,6 +31,7 @@ import { deviceMtu, HostSync } from './host-sync.ts';
 import { type Configuration, type InForce, readConfiguration } from './in-force.ts';
 import { LastKnownFile, lastKnownPath } from './last-known.ts';
 import { type DaemonEvent, Log, type LogFormat } from './log.ts';
+import { changeMarkedHost } from './marked-host.ts';
 import { MetricsService } from './metrics-service.ts';
 import { ServiceManager } from './notify.ts';
 import { pauseBetweenLooks } from './pace.ts';
@@ -185,7 +186,10 @@ export class Daemon {
       plane: () => this.#running().plane,
       inForce: () => this.#inForce,
       read: () => readConfiguration(configFile, parts),
-      changeHost: (settings) => this.#hostSync.exclusive(() => this.#host.change(settings)),
+      changeHost: (settings) =>
+        this.#hostSync.exclusive(() =>
+          changeMarkedHost(this.#host, this.#running().plane, this.#inForce.settings, settings),
+        ),
       changeMetrics: (next) => this.#metricsService.change(this.#inForce, next),
       adopt: (next) => this.#adopt(next),
       report: (outcome, detail) => this.#reloadOutcome(outcome, detail),

@@ -33,8 +33,12 @@ export interface HostFacts {
 export const BLACKHOLE_METRIC = 4_294_967_000;
 
 /** Preferences of our two rules: before the main table's 32766, as wg-quick's are. */
-const RULE_SUPPRESS = 32_000;
-const RULE_TABLE = 32_001;
+export const RULE_SUPPRESS = 32_000;
+export const RULE_TABLE = 32_001;
+
+/** Around our two rules while one mark takes the place of another. */
+export const RULE_STEP_OVER = 31_999;
+export const RULE_BEHIND = 32_002;
 
 /** Everything to be set up for `settings`, in order. The device exists; its MTU and state are not part of the plan. */
 export function hostPlan(settings: Settings, facts: HostFacts): readonly HostChange[] {
@@ -114,6 +118,24 @@ function ruleChanges(settings: Settings, { freeTable }: HostFacts): readonly Hos
       rule(RULE_TABLE, `not fwmark ${mark} lookup ${freeTable}`),
     ];
   });
+}
+
+/**
+ * Rules that let datagrams marked `mark` past ours, as those with the mark in force are: between two marks each would else
+ * be led into the tunnel by the rule of the other.
+ */
+export function bridgeChanges(mark: number): readonly HostChange[] {
+  const rule = (version: 4 | 6, pref: number, selector: string): HostChange => ({
+    key: `rule ${version} ${selector}`,
+    family: version,
+    apply: `rule add pref ${pref} ${selector}`,
+    undo: `rule del pref ${pref} ${selector}`,
+    text: undefined,
+  });
+  return ([4, 6] as const).flatMap((version) => [
+    rule(version, RULE_BEHIND, 'nop'),
+    rule(version, RULE_STEP_OVER, `fwmark ${mark} goto ${RULE_BEHIND}`),
+  ]);
 }
 
 /** `ruled`: the texts of all ruled prefixes, found once for thousands of routes. */

@@ -1,8 +1,9 @@
 import { DtunnelError } from '../base/errors.ts';
 import type { Settings } from '../config/settings.ts';
 import { family } from '../net/address.ts';
-import { type HostChange, hostDiff, hostPlan, neededMark, routedPrefixes } from './host-plan.ts';
+import { bridgeChanges, type HostChange, hostDiff, hostPlan, neededMark, routedPrefixes } from './host-plan.ts';
 import type { Ip } from './ip.ts';
+import { type FoundRule, findRules } from './leftovers.ts';
 import type { Sysctl } from './sysctl.ts';
 
 /** What a host is made from. */
@@ -37,6 +38,9 @@ const FORWARDING = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding'
 const UNORDERED =
   'packets of a flow that are marked differently (DSCP) may overtake each other: no queue could be set (is tc installed?)';
 
+/** Lets the reverse-path check see our mark, so that answers are not taken for forged (ip-sysctl). */
+const VALID_MARK = 'net.ipv4.conf.all.src_valid_mark';
+
 /** The smallest MTU IPv6 works with (RFC 8200 §5). */
 const IPV6_MIN_MTU = 1280;
 
@@ -49,6 +53,10 @@ export class Host {
   #device = '';
   #freeTable = FIRST_TABLE;
   #applied: readonly HostChange[] = [];
+  /** Rules that a daemon left which was killed: taken over, so that packets are kept in until the device is there. */
+  #leftovers: readonly HostChange[] = [];
+  /** Keys of rules that another daemon needs as we would. */
+  #shared: ReadonlySet<string> = new Set();
   #mtu = 0;
   /** Switches that were set, with the values they had. */
   readonly #switched: { readonly name: string; readonly before: string }[] = [];
@@ -66,15 +74,25 @@ export class Host {
   async prepare(settings: Settings): Promise<{ readonly mark: number | undefined }> {
     const rules = await this.#options.ip.query(['-4', 'rule', 'show']);
     const rules6 = await this.#options.ip.query(['-6', 'rule', 'show']);
+    const found = [...findRules(4, rules), ...findRules(6, rules6)];
+    const tables = [...new Set(found.flatMap(({ table }) => table ?? []))];
+    const orphans = new Set<number>();
+    for (const table of tables) if (await this.#isOrphan(table)) orphans.add(table);
+    // What another daemon needs stays as it is; what nobody needs is ours, as the blackholes are, until we end.
+    const others = tables.some((table) => !orphans.has(table));
+    const isOurs = ({ table }: FoundRule): boolean => (table === undefined ? !others : orphans.has(table));
+    this.#leftovers = found.filter(isOurs).map(({ change }) => change);
+    this.#shared = new Set(found.filter((rule) => !isOurs(rule)).map(({ change }) => change.key));
     const taken = new Set([...`${rules}\n${rules6}`.matchAll(/lookup (\d+)/g)].map(([, table]) => Number(table)));
     while (taken.has(this.#freeTable)) this.#freeTable += 1;
-    return { mark: neededMark(settings, this.#freeTable) };
+    for (const table of orphans) this.#freeTable = table;
+    return { mark: this.markFor(settings) };
   }
 
   /** Sets everything up for `device`. Throws `DT_HOST_SETUP` with nothing left behind. */
   async setUp(settings: Settings, device: string, mtu: number): Promise<void> {
     this.#device = device;
-    const plan = hostPlan(settings, { device, freeTable: this.#freeTable });
+    const plan = this.#plan(settings);
     const link: HostChange = {
       key: `link ${device}`,
       family: 4,
@@ -83,13 +101,17 @@ export class Host {
       text: undefined,
     };
     this.#switchForwarding(settings);
-    if (neededMark(settings, this.#freeTable) !== undefined) this.#switch('net.ipv4.conf.all.src_valid_mark', '1');
+    if (this.markFor(settings) !== undefined) this.#switch(VALID_MARK, '1');
     // Before the device is up: no packet sees another queue.
     if (!(await this.#options.ip.useOrderedQueue(device))) this.#options.onWarning(UNORDERED);
     try {
       // Addresses come first as well: routes need a device that is up, and take their source from an address.
       await this.#make([link, ...plan.filter(isAddress)]);
-      await this.#make(plan.filter((change) => !isAddress(change)));
+      const { add, remove } = hostDiff(this.#leftovers, plan);
+      await this.#make(
+        add.filter((change) => !isAddress(change)),
+        remove,
+      );
     } catch (error) {
       await this.#undo(plan.filter(isAddress).toReversed());
       this.#switchBack();
@@ -110,12 +132,25 @@ export class Host {
    */
   async change(settings: Settings, withheld: ReadonlySet<string> = new Set()): Promise<() => Promise<void>> {
     const before = this.#applied;
-    const after = hostPlan(settings, { device: this.#device, freeTable: this.#freeTable, withheld });
+    const after = this.#plan(settings, withheld);
+    if (this.markFor(settings) !== undefined) this.#switch(VALID_MARK, '1');
     await this.#replace(before, after);
     this.#switchForwarding(settings);
     return async () => {
       await this.#replace(after, before);
     };
+  }
+
+  /** The mark that our datagrams need for `settings`. */
+  markFor(settings: Settings): number | undefined {
+    return neededMark(settings, this.#freeTable);
+  }
+
+  /** Lets datagrams marked `mark` past our rules too, until the call that it yields. */
+  async letPass(mark: number): Promise<() => Promise<void>> {
+    const bridge = this.#applied.some(({ key }) => key.startsWith('rule ')) ? bridgeChanges(mark) : [];
+    await this.#make(bridge);
+    return () => this.#undo(bridge.toReversed());
   }
 
   /** What an operator should know about this host now; asked anew each time, so that it ends when it is mended. */
@@ -149,6 +184,23 @@ export class Host {
         this.#options.onChange(change.text, 'undone');
     }
     this.#options.onChange(`device ${this.#device}`, 'undone');
+  }
+
+  /** Without the rules that other daemons share with us. */
+  #plan(settings: Settings, withheld: ReadonlySet<string> = new Set()): readonly HostChange[] {
+    const plan = hostPlan(settings, { device: this.#device, freeTable: this.#freeTable, withheld });
+    return this.#shared.size === 0 ? plan : plan.filter(({ key }) => !this.#shared.has(key));
+  }
+
+  /** Whether nobody uses `table`, for which there are rules of ours: routes over a device go with its daemon. */
+  async #isOrphan(table: number): Promise<boolean> {
+    const routes = await Promise.all(
+      FAMILIES.map((version) => this.#options.ip.query([`-${version}`, 'route', 'show', 'table', `${table}`])),
+    );
+    const lines = routes.flatMap((text) => text.split('\n')).filter((line) => line !== '');
+    // Without FailClosed a daemon whose peers are down has no routes at all.
+    if (lines.length === 0) return this.#options.isAlone();
+    return lines.every((line) => line.startsWith('blackhole '));
   }
 
   async #replace(before: readonly HostChange[], after: readonly HostChange[]): Promise<void> {

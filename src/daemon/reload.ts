@@ -25,7 +25,7 @@ export interface ReloadTarget {
   inForce(): InForce;
   /** Reads the file again; throws DtunnelError. */
   read(): Configuration;
-  /** Host set-up for other settings; yields the way back. */
+  /** Host set-up for other settings, socket marks included; yields the way back. */
   changeHost(settings: Settings): Promise<() => Promise<void>>;
   /** Opens what listens differently. */
   changeMetrics(next: Configuration): Promise<PreparedListener>;
@@ -141,7 +141,7 @@ function planOf(before: Configuration, next: Configuration): Plan {
       note: 'from the next handshake on',
     });
   }
-  // Sockets are marked when they are opened, be it as configured or to keep out of a default route of ours.
+  // Sockets are marked as configured, or to keep out of a default route of ours.
   const markBefore = neededMark(before.settings, UNNUMBERED_TABLE);
   const markAfter = neededMark(next.settings, UNNUMBERED_TABLE);
   if (markBefore !== markAfter) {
@@ -154,7 +154,7 @@ function planOf(before: Configuration, next: Configuration): Plan {
       peer: undefined,
       key: 'FwMark',
       text: `sockets ${text(markBefore)} → ${text(markAfter)}`,
-      hitless: false,
+      hitless: true,
       note: '',
     });
   }

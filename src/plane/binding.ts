@@ -63,6 +63,7 @@ export interface AddonPlane {
   /** The state of a paused plane, which from then on only tells and thaws. */
   freeze(): Uint8Array;
   thaw(): void;
+  setMark(mark: number | undefined): void;
   takeEvents(limit: number): AddonEvent[];
   session(slot: number): BigUint64Array | undefined;
   stats(): AddonStats;

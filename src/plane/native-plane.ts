@@ -198,6 +198,18 @@ class NativePlane implements Plane {
     if (this.#addon.overlapping()) this.#dropOldIn(ADOPTED_OVERLAP);
   }
 
+  setMark(mark: number | undefined): void {
+    try {
+      this.#addon.setMark(mark);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const what = mark === undefined ? 'unmark' : `mark with 0x${mark.toString(16)}`;
+      throw new DtunnelError('N006', `cannot ${what} our datagrams: ${error.syscall} failed (${error.code})`, {
+        cause: error,
+      });
+    }
+  }
+
   session(slot: SessionSlot): SessionStats | undefined {
     const words = this.#addon.session(slot);
     return words === undefined ? undefined : decodeSession(words);

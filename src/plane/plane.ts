@@ -62,6 +62,8 @@ export interface Plane {
   freeze(): Uint8Array;
   /** Goes on where `freeze` stopped, as if nothing had been. Only while no other process has gone on from the state. */
   thaw(): void;
+  /** Marks the datagrams of all sockets from now on (SO_MARK); undefined: unmarked. Throws DT_UDP_MARK with none changed. */
+  setMark(mark: number | undefined): void;
 
   /** Counters of one session, cheap enough to ask at every timer; undefined when the slot is free. */
   session(slot: SessionSlot): SessionStats | undefined;

@@ -357,20 +357,31 @@ describe('reload', () => {
     expect([...paris.ip.present]).toContain('route 10.1.0.0/16 dev dt-memory');
   });
 
-  it('knows that sockets cannot be marked afterwards', async () => {
-    const { world, client } = await pair();
+  it('marks its sockets as a reload asks, and says so', async () => {
+    const { world, paris, client } = await pair();
     const planned = async (config: string) => {
       world.files.set('/etc/dtunnel/paris.conf', config);
       return (await client.reload({ plan: true, revert: false })).changes.find(({ key }) => key === 'FwMark');
     };
     expect(await planned(parisConfig('FwMark = 7'))).toMatchObject({
       text: 'sockets unmarked → marked 0x7',
-      hitless: false,
+      hitless: true,
     });
     expect(await planned(parisConfig().replace('10.1.0.0/16', '0.0.0.0/0'))).toMatchObject({
       text: 'sockets unmarked → marked for a default route',
-      hitless: false,
+      hitless: true,
     });
+    await client.reload({ plan: false, revert: false });
+    expect(paris.plane().mark).toBe(4433);
+    world.files.set('/etc/dtunnel/paris.conf', parisConfig('FwMark = 7').replace('10.1.0.0/16', '0.0.0.0/0'));
+    await client.reload({ plan: false, revert: false });
+    expect(paris.plane().mark).toBe(7);
+    await client.reload({ plan: false, revert: true });
+    expect(paris.plane().mark).toBe(4433);
+    world.files.set('/etc/dtunnel/paris.conf', parisConfig());
+    await client.reload({ plan: false, revert: false });
+    expect(paris.plane().mark).toBeUndefined();
+    expect([...paris.ip.present].filter((entry) => entry.startsWith('rule'))).toEqual([]);
   });
 
   it('takes the listener, the level and the detail of metrics from the file', async () => {

@@ -162,9 +162,49 @@ describe('a host', () => {
   it('takes a table that no rule uses yet, and marks sockets with it', async () => {
     const ip = new FakeIp();
     ip.rules = '32001:\tnot from all fwmark 0x1151 lookup 4433\n';
+    ip.routes = 'default dev dt-other scope link\n';
     const { host: made } = host({ ip });
     expect(await made.prepare(settings({ peers: ['AllowedIPs = 0.0.0.0/0'] }))).toEqual({ mark: 4434 });
     expect(await made.prepare(settings())).toEqual({ mark: undefined });
+  });
+
+  it('takes over the rules of a daemon that was killed: packets are kept in all the while, and all is gone at the end', async () => {
+    const everything = settings({ peers: ['AllowedIPs = 0.0.0.0/0'] });
+    const ip = new FakeIp();
+    ip.rules = [
+      '0:\tfrom all lookup local',
+      '31999:\tfrom all fwmark 0x7 goto 32002',
+      '32000:\tfrom all lookup main suppress_prefixlength 0',
+      '32001:\tnot from all fwmark 0x1151 lookup 4433',
+      '32002:\tfrom all nop',
+      '32766:\tfrom all lookup main\n',
+    ].join('\n');
+    ip.routes = 'blackhole default dev lo metric 4294967000 pref medium\n';
+    const { host: made } = host({ ip });
+    expect(await made.prepare(everything)).toEqual({ mark: 4433 });
+    await made.setUp(everything, 'dt-paris', 1420);
+    const rules = ip.lines.filter((line) => line.startsWith('-4 rule'));
+    expect(rules).toEqual(['-4 rule del pref 32002 nop', '-4 rule del pref 31999 fwmark 7 goto 32002']);
+    await made.tearDown();
+    expect(ip.lines.filter((line) => line.startsWith('-4 rule del')).slice(2)).toEqual([
+      '-4 rule del pref 32001 not fwmark 4433 lookup 4433',
+      '-4 rule del pref 32000 lookup main suppress_prefixlength 0',
+    ]);
+  });
+
+  it('shares with another daemon what both need, and leaves it to the other', async () => {
+    const ip = new FakeIp();
+    ip.rules = '32000:\tfrom all lookup main suppress_prefixlength 0\n32001:\tnot from all fwmark 0x1151 lookup 4433\n';
+    ip.routes = 'default dev dt-other scope link\n';
+    const everything = settings({ peers: ['AllowedIPs = 0.0.0.0/0'] });
+    const { host: made } = host({ ip });
+    await made.prepare(everything);
+    await made.setUp(everything, 'dt-paris', 1420);
+    await made.tearDown();
+    expect(ip.lines.filter((line) => line.startsWith('-4 rule'))).toEqual([
+      '-4 rule add pref 32001 not fwmark 4434 lookup 4434',
+      '-4 rule del pref 32001 not fwmark 4434 lookup 4434',
+    ]);
   });
 
   it('warns when packets of other hosts would not be forwarded, or a switch is locked', async () => {

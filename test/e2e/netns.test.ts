@@ -6,6 +6,7 @@ import { firstPing, lostOf, ping, TwoWayFlow, transfer } from '../../src/demo/me
 import type { Site } from '../../src/demo/rig.ts';
 import { startTool, type Tool } from '../../src/demo/tools.ts';
 import {
+  killDaemon,
   type LinkedRig,
   metricOf,
   prepareLink,
@@ -117,6 +118,42 @@ describe.skipIf(UNABLE !== undefined)('as in netns.sh', () => {
     await restart(linked, rig.paris, {});
     expect(await timeToPing(rig, rig.paris, 10_000)).toBeLessThan(5000);
     expect(await settledHostState(linked, rig.paris)).toBe(state);
+  });
+
+  it('default route: kill -9 of the daemon, its restart and other marks by reload let nothing out in the clear', async () => {
+    const everything = { peer: { AllowedIPs: '0.0.0.0/0, ::/0' } };
+    const linked = await linkUp({ paris: everything });
+    const { rig, link } = linked;
+    // What is not for the tunnel's far end would go out by the ordinary default route.
+    const wire = await sniff(rig);
+    const flow = await TwoWayFlow.open(rig, { family: 4, rate: 500, size: 200 });
+    flow.start();
+    await delay(300);
+    for (const FwMark of ['0x77', '0x78', undefined, '0x77', undefined]) {
+      link.configure(rig.paris, { ...everything, ...(FwMark === undefined ? {} : { interface: { FwMark } }) });
+      const { stdout } = await link.dtunnel(rig.paris, ['reload', 'paris']);
+      expect(stdout).toContain('0 packets dropped');
+    }
+    await delay(300);
+    expect(lostOf(await flow.finish())).toBe(0);
+    const rules = await rig.enclosure.run(['ip', '-n', rig.paris.gateway, 'rule']);
+    const pings = rig.enclosure.start(
+      [
+        'sh',
+        '-c',
+        `while :; do ping -n -c 1 -W 0.1 ${rig.berlin.host4}; ping -n -c 1 -W 0.1 ${rig.berlin.host6}; done`,
+      ],
+      { netns: rig.paris.host, stdio: 'ignore' },
+    );
+    await killDaemon(link, rig.paris);
+    await delay(500);
+    await link.dtunnel(rig.paris, ['up', 'paris', '--no-wait']);
+    expect(await timeToPing(rig, rig.paris, 10_000)).toBeLessThan(5000);
+    if (pings.pid !== undefined) process.kill(-pings.pid, 'SIGKILL');
+    expect((await rig.enclosure.run(['ip', '-n', rig.paris.gateway, 'rule'])).stdout).toBe(rules.stdout);
+    expect((await wire.stop()).clear).toEqual([]);
+    await link.dtunnel(rig.paris, ['down', 'paris']);
+    expect((await rig.enclosure.run(['ip', '-n', rig.paris.gateway, 'rule'])).stdout).not.toContain('fwmark');
   });
 
   it('key change: a new key and certificate at one end, both allowed at the other, cut nothing off', async () => {

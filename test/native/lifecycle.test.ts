@@ -184,4 +184,19 @@ describe.skipIf(reason !== undefined)('listening elsewhere', () => {
     await expect(pair.b.call('rebind', [{ address: '192.0.2.7', port: 1 }], 0)).rejects.toMatchObject({ code: 'N002' });
     expect((await pair.hostA.icmpEcho('192.168.77.2', { count: 1 })).rttMs).toHaveLength(1);
   });
+
+  it('marks every socket it has and will have, and takes the mark away', async () => {
+    const marks = (): readonly string[] =>
+      [
+        ...run('ip', 'netns', 'exec', pair.namespaces.b, 'ss', '-ulneH').matchAll(/:47\d\d .*?(?:fwmark:(\S+)|$)/gm),
+      ].map(([, mark]) => mark ?? 'none');
+    await pair.b.call('setMark', 0xffffffff);
+    expect(marks()).toEqual(['0xffffffff', '0xffffffff']);
+    await pair.b.call('rebind', [{ address: undefined, port: 4778 }], 60_000);
+    expect(marks()).toEqual(['0xffffffff', '0xffffffff', '0xffffffff', '0xffffffff']);
+    await pair.b.call('setMark', undefined);
+    expect(marks()).toEqual(['none', 'none', 'none', 'none']);
+    await pair.b.call('rebind', [{ address: undefined, port: 4777 }], 0);
+    await expect(pair.b.call('setMark', 2 ** 32)).rejects.toMatchObject({ name: 'TypeError' });
+  });
 });

@@ -8,27 +8,34 @@ export class FakeIp implements Ip {
   /** What is in place: `add`ed and not `del`eted, without verb. */
   readonly present = new Set<string>();
   /** A line that contains this is refused with these words. */
-  refuse: { readonly containing: string; readonly saying: string } | undefined;
+  refuse: { readonly containing: string; readonly saying: string; readonly once?: boolean } | undefined;
+  /** Told after every line. */
+  onLine: (family: 4 | 6) => void = () => undefined;
   /** Batches that were not empty: programs that a real one would have started. */
   runs = 0;
   /** Whether a queue that keeps order can be had. */
   ordersQueues = true;
+  /** Routes of the table that is asked for. */
+  routes = '';
   rules = '0:\tfrom all lookup local\n32766:\tfrom all lookup main\n';
 
   async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
     if (lines.length > 0) this.runs += 1;
     for (const [done, line] of lines.entries()) {
       if (this.refuse !== undefined && line.includes(this.refuse.containing)) {
-        return { done, failure: this.refuse.saying };
+        const { saying, once } = this.refuse;
+        if (once === true) this.refuse = undefined;
+        return { done, failure: saying };
       }
       this.lines.push(`-${family} ${line}`);
       this.#apply(line);
+      this.onLine(family);
     }
     return { done: lines.length, failure: undefined };
   }
 
-  async query(): Promise<string> {
-    return this.rules;
+  async query(args: readonly string[]): Promise<string> {
+    return args.includes('route') ? this.routes : this.rules;
   }
 
   async useOrderedQueue(device: string): Promise<boolean> {

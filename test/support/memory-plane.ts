@@ -246,6 +246,14 @@ export class MemoryPlane implements Plane {
     this.#fromPeer(peer, packet);
   }
 
+  /** What sockets are marked with. */
+  mark: number | undefined;
+
+  setMark(mark: number | undefined): void {
+    this.#mustRun();
+    this.mark = mark;
+  }
+
   rebind(_listen: readonly ListenSpec[], _overlap: Duration): void {
     this.#mustRun();
   }

@@ -29,6 +29,11 @@ export const NETWORK_EXPLANATIONS: Readonly<Record<Extract<ErrorCode, `N${string
     text: 'The resolver of this host has no address for the name, or did not answer. A running tunnel keeps trying; only commands that need the answer at once end with this.',
     example: '$ getent ahosts vpn.berlin.example.net',
   },
+  N006: {
+    title: 'datagrams cannot be marked',
+    text: 'FwMark, or a default route through the tunnel, needs a mark on our own datagrams, so that routing rules can tell them from those of the tunnel. The kernel refused to set it: marking takes CAP_NET_ADMIN.',
+    example: '[Interface]\nFwMark = 0x1151      # ip rule add fwmark 0x1151 lookup 100',
+  },
   H001: {
     title: 'one side refused the other',
     text: 'The handshake reached the other side and was refused: it does not know our certificate, or its certificate is not the one that is pinned here. The message holds both fingerprints where they are known.',
