@@ -77,6 +77,12 @@ export const ERRORS = {
   S032: { id: 'DT_NOTHING_TO_REVERT', exit: EXIT.failure, hint: 'only the last reload of this run can be taken back' },
   S033: { id: 'DT_RELOAD_FAILED', exit: EXIT.failure, hint: 'the settings from before are in force again' },
   S034: { id: 'DT_BUSY', exit: EXIT.failure, hint: 'wait for the other command to end' },
+  S035: {
+    id: 'DT_ROTATE_WAITING',
+    exit: EXIT.timeout,
+    hint: 'paste the line above at the peers named, reload there, and run dtunnel rotate again: it goes on where it was',
+  },
+  S036: { id: 'DT_ROTATE_FILES', exit: EXIT.failure, hint: 'run as root, or as the user that owns the key' },
   S040: {
     id: 'DT_HANDOVER',
     exit: EXIT.incompatible,

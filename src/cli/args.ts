@@ -13,6 +13,7 @@ const HELP = {
   status: 'show tunnels and peers',
   reload: 'apply the configuration file to a running tunnel',
   rekey: 'make fresh keys with a peer',
+  rotate: 'bring a new key and certificate into force, once every peer knows it',
   drain: 'let peers fail over, then stop',
   top: 'watch traffic, once a second',
   logs: 'show the log of a running tunnel',
@@ -105,7 +106,7 @@ function program(argv: readonly string[], session: Session) {
 /** Of an option that is given twice the last one counts, as scripts expect that append theirs. */
 function lastOfEach(args: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(args)) {
-    if (Array.isArray(value) && key !== '_' && key !== 'files') args[key] = value.at(-1);
+    if (Array.isArray(value) && key !== '_' && key !== 'files' && key !== 'assume') args[key] = value.at(-1);
   }
 }
 
@@ -173,6 +174,21 @@ function addLifeCycle(base: Program, { io, interruption, ended }: Session): void
       async ({ name, peer, json, quiet, timeout }) => {
         const { run } = await import('./commands/rekey.ts');
         ended(await run({ name, peer, json, quiet, timeoutMs: timeout }, io));
+      },
+    )
+    .command(
+      'rotate <name>',
+      HELP.rotate,
+      (y) =>
+        timeoutOption(y.positional('name', needed), '10m').option('assume', {
+          type: 'string',
+          array: true,
+          default: [] as string[],
+          describe: 'take it that this plain DTLS peer, which cannot be asked, knows the new certificate',
+        }),
+      async ({ name, assume, json, quiet, timeout }) => {
+        const { run } = await import('./commands/rotate.ts');
+        ended(await run({ name, assume, json, quiet, timeoutMs: timeout }, io, interruption.listen()));
       },
     )
     .command(

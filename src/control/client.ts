@@ -22,6 +22,10 @@ import {
   type ReloadReply,
   rekeyReply,
   reloadReply,
+  type RotateReply,
+  rotateReply,
+  type SwitchReply,
+  switchReply,
 } from './protocol.ts';
 import { STATUS_SCHEMA, type StatusDocument, statusDocument } from './status.ts';
 
@@ -37,6 +41,9 @@ export interface ControlClientOptions {
   /** For an answer, ms; streams have none after the first octet. */
   readonly timeoutMs?: number;
 }
+
+/** How long the daemon waits for peers to answer a trial, at most. */
+const ROTATE_ASK_MS = 10_000;
 
 /** Replies are bounded as well: a status of ten thousand peers is some 15 MB. */
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
@@ -92,6 +99,16 @@ export class ControlClient {
   /** One probe through the tunnel. */
   ping(peer: string, timeoutMs: number): Promise<PingReply> {
     return this.#call('POST', 'ping', { peer, timeoutMs }, pingReply, timeoutMs + this.#timeoutMs);
+  }
+
+  /** What every enabled peer makes of the certificate that lies beside the one in force. */
+  rotateAsk(): Promise<RotateReply> {
+    return this.#call('POST', 'rotate/ask', {}, rotateReply, this.#timeoutMs + ROTATE_ASK_MS);
+  }
+
+  /** The certificate on disk comes into force, and fresh keys are made with it. */
+  rotateSwitch(): Promise<SwitchReply> {
+    return this.#call('POST', 'rotate/switch', {}, switchReply);
   }
 
   /** Logs at `level` from now on, until the next reload or restart. */

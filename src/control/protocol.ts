@@ -89,6 +89,19 @@ export const pingReply = z.object({
   mtuBytes: z.int().optional(),
 });
 
+/** `rotate/ask`, `rotate/switch`: which files are meant follows from the configuration. */
+export const rotateRequest = z.strictObject({});
+
+/** What each enabled peer makes of the next certificate. */
+export const rotateReply = z.object({
+  /** Of the next certificate, colon hex. */
+  fingerprint: z.string(),
+  peers: z.array(z.object({ name: z.string(), result: z.enum(['known', 'refused', 'silent', 'unable']) })),
+});
+
+/** The certificate in force after the switch, and with whom fresh keys are being made. */
+export const switchReply = z.object({ fingerprint: z.string(), generation: z.int(), peers: z.array(z.string()) });
+
 /** `log-level`: from now on. */
 export const logLevelRequest = z.strictObject({ level: z.enum(LOG_LEVELS) });
 
@@ -129,6 +142,10 @@ export type DownReply = z.infer<typeof downReply>;
 export type PingRequest = z.infer<typeof pingRequest>;
 /** What the probe told. */
 export type PingReply = z.infer<typeof pingReply>;
+/** What peers make of the next certificate. */
+export type RotateReply = z.infer<typeof rotateReply>;
+/** What the switch did. */
+export type SwitchReply = z.infer<typeof switchReply>;
 /** Which level to log from now on. */
 export type LogLevelRequest = z.infer<typeof logLevelRequest>;
 /** What was set. */

@@ -27,6 +27,9 @@ import {
   type ReloadRequest,
   rekeyRequest,
   reloadRequest,
+  type RotateReply,
+  rotateRequest,
+  type SwitchReply,
 } from './protocol.ts';
 import type { StatusDocument } from './status.ts';
 
@@ -42,6 +45,8 @@ export interface ControlHandlers {
   drain(request: DrainRequest): Promise<DrainReply>;
   down(): Promise<DownReply>;
   ping(request: PingRequest): Promise<PingReply>;
+  rotateAsk(): Promise<RotateReply>;
+  rotateSwitch(): Promise<SwitchReply>;
   logLevel(request: LogLevelRequest): LogLevelReply;
   /** Exposition text of all metrics. */
   metrics(): Promise<string>;
@@ -174,6 +179,12 @@ export class ControlServer {
         return sendJson(response, await handlers.down());
       case `POST ${PATH_PREFIX}/ping`:
         return sendJson(response, await handlers.ping(await bodyOf(request, pingRequest)));
+      case `POST ${PATH_PREFIX}/rotate/ask`:
+        await bodyOf(request, rotateRequest);
+        return sendJson(response, await handlers.rotateAsk());
+      case `POST ${PATH_PREFIX}/rotate/switch`:
+        await bodyOf(request, rotateRequest);
+        return sendJson(response, await handlers.rotateSwitch());
       case `POST ${PATH_PREFIX}/log-level`:
         return sendJson(response, handlers.logLevel(await bodyOf(request, logLevelRequest)));
       case `GET ${PATH_PREFIX}/metrics`:

@@ -1,3 +1,5 @@
+import type { Fingerprint } from '../base/brand.ts';
+import { formatFingerprint } from '../crypto/fingerprint.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { PlaneNotice } from './driver.ts';
@@ -66,6 +68,12 @@ export function clockEvent(seconds: number): DaemonEvent {
 export function expiryEvent(days: number, notAfter: number): DaemonEvent {
   const fields = { days, notAfter: new Date(notAfter * 1000).toISOString() };
   return { event: 'cert.expiring', level: 'warn', msg: 'our certificate expires soon', fields };
+}
+
+/** Another certificate of ours is in force. */
+export function rotatedEvent(fingerprint: Fingerprint): DaemonEvent {
+  const fields = { fingerprint: formatFingerprint(fingerprint) };
+  return { event: 'cert.rotated', level: 'info', msg: 'another certificate is in force', fields };
 }
 
 /** A bug: with its stack, which names code and nothing of its data. */

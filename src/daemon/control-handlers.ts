@@ -1,5 +1,5 @@
 import { DtunnelError } from '../base/errors.ts';
-import { type DownReply, type DrainReply, type PingReply, PROTOCOL } from '../control/protocol.ts';
+import { type DownReply, type DrainReply, type PingReply, PROTOCOL, type RotateReply } from '../control/protocol.ts';
 import type { ControlHandlers } from '../control/server.ts';
 import type { StatusDocument } from '../control/status.ts';
 import type { PeerSnapshot } from '../tunnel/effects.ts';
@@ -20,6 +20,9 @@ export interface Controlled {
   drain(timeoutMs: number): Promise<DrainReply>;
   stop(): Promise<DownReply>;
   ping(peer: PeerSnapshot, timeoutMs: number): Promise<PingReply>;
+  rotateAsk(): Promise<RotateReply>;
+  /** Fingerprint of the certificate in force. */
+  fingerprint(): string;
   metrics(): Promise<string>;
 }
 
@@ -50,6 +53,13 @@ export function controlHandlers(daemon: Controlled): ControlHandlers {
     },
     down: () => daemon.stop(),
     ping: ({ peer, timeoutMs }) => daemon.ping(peerNamed(peer), timeoutMs),
+    rotateAsk: () => daemon.rotateAsk(),
+    rotateSwitch: async () => {
+      const { generation } = await daemon.reloader.reload({ plan: false, revert: false });
+      const peers = daemon.peers().filter(({ association }) => association !== undefined);
+      daemon.rekey(undefined);
+      return { fingerprint: daemon.fingerprint(), generation, peers: peers.map(({ name }) => name) };
+    },
     logLevel: ({ level }) => {
       const before = log.level;
       log.setLevel(level);

@@ -5,6 +5,7 @@ import { socketNames, socketPath } from '../control/paths.ts';
 import type { DownReply, DrainReply } from '../control/protocol.ts';
 import { ControlServer } from '../control/server.ts';
 import type { StatusDocument } from '../control/status.ts';
+import { formatFingerprint } from '../crypto/fingerprint.ts';
 import { EventMetrics } from '../metrics/event-metrics.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
 import type { Plane, PlaneOptions } from '../plane/plane.ts';
@@ -19,6 +20,7 @@ import {
   memoryEvent,
   planeEvent,
   readyEvent,
+  rotatedEvent,
   reloadEvent,
   startingEvent,
 } from './announcements.ts';
@@ -41,6 +43,7 @@ import { planeOptions } from './plane-options.ts';
 import { startPulse } from './pulse.ts';
 import { Recorder } from './recorder.ts';
 import { Reloader } from './reload.ts';
+import { Rotation } from './rotation.ts';
 import { statusPage } from './status-page.ts';
 import { UndoStack } from './undo.ts';
 import { metricsDetailOf, Views } from './views.ts';
@@ -89,6 +92,7 @@ export class Daemon {
   readonly #registry: MetricsRegistry;
   readonly #metricsService: MetricsService;
   readonly #reloader: Reloader;
+  readonly #rotation: Rotation;
   /** Everything but the control socket, which must outlive the reply to `down`. */
   readonly #undo: UndoStack;
   /** What tearing down has undone, in the words of `[-]` lines. */
@@ -181,6 +185,11 @@ export class Daemon {
       },
       onBug,
     );
+    this.#rotation = new Rotation({
+      settings: () => this.#inForce.settings.interface,
+      readIdentity: parts.readIdentity,
+      ask: (identity) => this.#running().driver.input((tunnel, now) => tunnel.trial(identity, now)),
+    });
     this.#reloader = new Reloader({
       clock: parts.clock,
       plane: () => this.#running().plane,
@@ -343,6 +352,8 @@ export class Daemon {
           this.#pinger.ping(peer, timeoutMs, () =>
             this.#running().driver.input((tunnel, now) => tunnel.probe?.(peer.name, now)),
           ),
+        rotateAsk: () => this.#rotation.ask(),
+        fingerprint: () => formatFingerprint(this.#inForce.identity.fingerprint),
         metrics: () => this.#registry.expose('text'),
       }),
       onBug: (error) => this.#bug(error),
@@ -423,7 +434,9 @@ export class Daemon {
   }
 
   #adopt(next: InForce): void {
+    const rotated = next.identity.fingerprint !== this.#inForce.identity.fingerprint;
     this.#inForce = next;
+    if (rotated) this.#tell(rotatedEvent(next.identity.fingerprint));
     const { settings, identity } = next;
     const names = settings.peers.map((peer) => peer.name);
     this.#log.setLevel(settings.interface.logLevel);
@@ -442,6 +455,7 @@ export class Daemon {
 
   #tunnelEvent(event: TunnelEvent, now: Instant): void {
     this.#recorder.record(event, now);
+    if (event.kind === 'trial') this.#rotation.tried(event);
     if (event.kind === 'path-mtu' || event.kind === 'handshake-completed') this.#adjustHost();
     if (event.kind === 'endpoint-changed' || event.kind === 'handshake-completed') {
       this.#lastKnown.changed(() => this.#views.peers());

@@ -4,6 +4,7 @@ import { DtunnelError, type ErrorCode } from '../base/errors.ts';
 import { type IdentityProblem, readIdentity } from '../crypto/certificate.ts';
 import type { Identity } from '../crypto/identity.ts';
 import { serviceAccount } from './accounts.ts';
+import { beside } from './rotation-files.ts';
 import { type FileContent, fileProblem, readRegularFile } from './regular-file.ts';
 
 /** What the files of an identity are read against; the process's own unless a test says otherwise. */
@@ -41,7 +42,17 @@ export function loadIdentity(paths: IdentityPaths, context: IdentityContext = pr
   // One open for both: between two the file could change.
   const certificate =
     paths.certificate === paths.privateKey ? key : readPublic(paths.certificate, 'certificate', context);
-  const identity = readIdentity(certificate.toString('utf8'), key.toString('utf8'));
+  let identity = readIdentity(certificate.toString('utf8'), key.toString('utf8'));
+  if (!identity.ok && identity.error.reason === 'key_mismatch' && !paths.certificate.startsWith(CREDENTIAL)) {
+    // A rotation that was cut off between its two renames: the key is switched, its certificate has still the other name.
+    const next = readRegularFile(beside(paths.certificate, 'next'), {
+      maxBytes: MAX_BYTES,
+      follow: true,
+      streams: false,
+    });
+    const switched = next.ok ? readIdentity(next.value.octets.toString('utf8'), key.toString('utf8')) : identity;
+    if (switched.ok) identity = switched;
+  }
   key.fill(0);
   if (identity.ok) return identity.value;
   throw identityError(identity.error, paths);

@@ -38,6 +38,7 @@ export type EventId =
   | 'probe.answered'
   | 'probe.lost'
   | 'cert.expiring'
+  | 'cert.rotated'
   | 'mtu.changed'
   | 'dns.changed'
   | 'dns.failed'

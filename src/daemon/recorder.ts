@@ -144,6 +144,7 @@ export class Recorder {
           fields: { notAfter: new Date(event.notAfter * 1000).toISOString() },
         };
       case 'cookie':
+      case 'trial':
       case 'unattributed':
         return undefined;
       default:

@@ -1,6 +1,7 @@
 import type { Duration, Fingerprint, Instant, PathMtu, PeerId } from '../base/brand.ts';
 import { assertNever, invariant } from '../base/invariant.ts';
 import type { AeadName } from '../crypto/aead.ts';
+import type { Identity } from '../crypto/identity.ts';
 import type { CloseCode, CloseReason, Effect, EpochKeys, Established, Role } from '../dtls/effects.ts';
 import { sealedOverhead } from '../dtls/protection.ts';
 import type { Authorization, ConnectionOptions, SuiteName } from '../dtls/options.ts';
@@ -33,6 +34,8 @@ export interface AssociationSpec {
   readonly hello?: Uint8Array;
   /** Client: whom we call; undefined when only the certificate will tell. */
   readonly peer?: PeerId;
+  /** Who we are; default: the identity in force. */
+  readonly identity?: Identity;
   readonly authorize: (peer: Fingerprint) => Authorization | undefined;
   readonly expected: string;
   readonly handshakeTimeout: Duration;
@@ -185,7 +188,7 @@ export class Association {
     const { settings, identity, crypto, engines } = this.#context;
     const options: ConnectionOptions = {
       role: spec.role,
-      identity,
+      identity: spec.identity ?? identity,
       authorize: (peer) => {
         const verdict = spec.authorize(peer);
         if (verdict !== undefined) this.#fingerprint = peer;

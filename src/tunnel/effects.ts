@@ -3,6 +3,7 @@ import type { CloseReason, EpochKeys, Role } from '../dtls/effects.ts';
 import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
 import type { Prefix } from '../net/prefix.ts';
+import type { TrialResult } from './trials.ts';
 
 /** What the tunnel asks its driver to do, to be performed in order. All but the last three map one to one onto Plane calls. */
 export type TunnelEffect =
@@ -116,6 +117,8 @@ export type TunnelEvent =
   | { readonly kind: 'path-mtu'; readonly peer: string; readonly mtu: PathMtu; readonly direction: 'up' | 'down' }
   | { readonly kind: 'dns'; readonly host: string; readonly result: 'ok' | 'nxdomain' | 'timeout' | 'unchanged' }
   | { readonly kind: 'certificate-expiring'; readonly peer: string; readonly notAfter: number }
+  /** What a peer makes of a certificate of ours that is not in force: the answer to `tunnel.trial`. */
+  | { readonly kind: 'trial'; readonly peer: string; readonly fingerprint: Fingerprint; readonly result: TrialResult }
   | { readonly kind: 'unattributed'; readonly reason: 'unknown_session' | 'flood' };
 
 /** What the tunnel knows of a peer at an instant: the source of status and metrics. */

@@ -57,6 +57,11 @@ export interface TunnelFace {
   rekey(peer: string | undefined, now: Instant): boolean;
   /** Probes `peer` now instead of when it is due; answered or lost, a `probe` event follows. False: nobody to ask. */
   probe?(peer: string, now: Instant): boolean;
+  /**
+   * Asks every enabled peer, beside its association, whether it would accept `identity` as ours; yields their names. A
+   * `trial` event follows for each, within TRIAL_TIMEOUT.
+   */
+  trial(identity: Identity, now: Instant): readonly string[];
   /** No new handshakes; tell peers to fail over; `finished` when idle or after `timeout`. */
   drain(timeout: Duration, now: Instant): void;
   /** close_notify to everybody, retire all; then `finished`. */

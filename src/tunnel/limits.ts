@@ -51,6 +51,9 @@ export const RETRY_MAX_SILENT: Duration = seconds(2);
 /** A handshake that has heard nothing for this long gives way to one that the far end begins. */
 export const CALL_STALLED: Duration = ms(1500);
 
+/** A handshake that only asks whether the peer knows another certificate of ours. */
+export const TRIAL_TIMEOUT: Duration = seconds(5);
+
 /** Datagram sizes for handshake flights by the age of the handshake: a path may be narrower than anybody thinks. */
 export const FLIGHT_SIZES = [
   { after: ms(0), octets: 1200 },

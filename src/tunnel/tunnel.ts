@@ -26,6 +26,7 @@ import { computeRoutes, sameRoutes } from './routes.ts';
 import { Schedule } from './schedule.ts';
 import { SlotTable } from './slots.ts';
 import { snapshotOf } from './snapshot.ts';
+import { Trials } from './trials.ts';
 
 /**
  * All peers of one daemon: inputs with the time go in, effects come out of `poll`. Inputs are sorted to the peer they
@@ -43,6 +44,7 @@ export class Tunnel implements TunnelFace {
   readonly #touched = new Set<Peer>();
   readonly #context: Context;
   readonly #door: FrontDoor;
+  readonly #trials: Trials;
   /** Whose endpoints have a name. */
   #byHost: ReadonlyMap<string, readonly Peer[]> = new Map();
   /** Names being looked up. */
@@ -61,6 +63,7 @@ export class Tunnel implements TunnelFace {
     this.#identity = options.identity;
     this.#context = this.#makeContext(options);
     this.#door = new FrontDoor(this.#context, this.#table);
+    this.#trials = new Trials(this.#context);
   }
 
   start(now: Instant): void {
@@ -152,6 +155,13 @@ export class Tunnel implements TunnelFace {
     return true;
   }
 
+  trial(identity: Identity, now: Instant): readonly string[] {
+    if (this.draining) return [];
+    const peers = this.#table.all.filter((peer) => peer.settings.enabled);
+    for (const peer of peers) this.#trials.begin(peer, identity, now);
+    return peers.map((peer) => peer.name);
+  }
+
   drain(timeout: Duration, now: Instant): void {
     if (this.#finished || this.#drain !== undefined) return;
     this.#drain = { until: later(now, timeout), noticeAt: now };
@@ -168,6 +178,7 @@ export class Tunnel implements TunnelFace {
   tick(now: Instant): void {
     if (this.#finished) return;
     this.#door.tick(now);
+    this.#trials.tick(now);
     for (let peer = this.#schedule.takeDue(now); peer !== undefined; peer = this.#schedule.takeDue(now)) {
       this.#touched.add(peer);
     }
@@ -190,7 +201,8 @@ export class Tunnel implements TunnelFace {
   get deadline(): Instant | undefined {
     if (this.#finished) return undefined;
     const peers = earliest(this.#schedule.deadline, this.#door.deadline);
-    return earliest(earliest(peers, this.#routesAt), this.#drain?.noticeAt);
+    const rare = earliest(this.#drain?.noticeAt, this.#trials.deadline);
+    return earliest(earliest(peers, this.#routesAt), rare);
   }
 
   get draining(): boolean {
@@ -312,6 +324,7 @@ export class Tunnel implements TunnelFace {
     if (this.#finished) return;
     this.#finished = true;
     this.#door.close(now);
+    this.#trials.stop(now);
     for (const peer of this.#table.all) {
       peer.stop(why, now);
       this.#schedule.set(peer, undefined);

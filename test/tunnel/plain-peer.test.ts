@@ -32,6 +32,15 @@ describe('a plain DTLS peer', () => {
     expect(sites.paris.peer('berlin').association).toMatchObject({ protocol: undefined, pathMtu: 1472 });
   });
 
+  it('is not asked whether it knows another certificate: a second association would displace the first', () => {
+    const sites = linkedSites({ ...REAL, engines: FOREIGN });
+    const before = sites.berlin.peer('paris').association?.slot;
+    sites.berlin.do((tunnel, now) => tunnel.trial(sites.berlin.options.identity, now));
+    sites.world.run(1000);
+    expect(sites.berlin.eventsOf('trial')).toMatchObject([{ peer: 'paris', result: 'unable' }]);
+    expect(sites.berlin.peer('paris').association?.slot).toBe(before);
+  });
+
   it('is rekeyed without loss', () => {
     const sites = linkedSites({ ...REAL, engines: FOREIGN, parisPeer: { rekeyAfter: seconds(20) } });
     const { toBerlin, toParis } = bothWays(sites, 10, 100_000);

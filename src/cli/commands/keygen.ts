@@ -1,19 +1,20 @@
-import { chmodSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Fingerprint } from '../../base/brand.ts';
 import { DtunnelError, EXIT } from '../../base/errors.ts';
 import { parsePeerName } from '../../config/values.ts';
-import { certificateFromPem, createSelfSigned, readCertificate } from '../../crypto/certificate.ts';
+import { certificateFromPem, readCertificate } from '../../crypto/certificate.ts';
 import { formatFingerprint } from '../../crypto/fingerprint.ts';
-import { ownerText, serviceAccount } from '../../daemon/accounts.ts';
+import { ownerText } from '../../daemon/accounts.ts';
 import {
   type IdentityContext,
+  type IdentityPaths,
   identityContext,
   loadCertificatePem,
   loadIdentity,
 } from '../../daemon/identity-files.ts';
 import { fileProblem } from '../../daemon/regular-file.ts';
-import { createFile, type Owner } from '../../daemon/write-file.ts';
+import { createIdentity, existing } from '../create-identity.ts';
 import { type Io, json } from '../io.ts';
 import { configDirectory } from '../resolve-file.ts';
 
@@ -28,23 +29,22 @@ export interface KeygenArgs {
   readonly json: boolean;
 }
 
-/** Ten years: the pin is the authority, dates only warn; expiry must not be what ends a forgotten link. */
-const DAYS = 3650;
-
 /** Makes a key and its self-signed certificate, and prints the section that the other side needs. */
 export async function run(args: KeygenArgs, io: Io): Promise<number> {
   const name = parsePeerName(args.name);
   if (!name.ok) throw new DtunnelError('S021', name.error.message, { hint: name.error.help ?? '' });
   const directory = args.dir ?? configDirectory(io.env);
-  const files: IdentityFiles = {
+  const files: IdentityPaths = {
     certificate: join(directory, `${name.value}.crt`),
     privateKey: join(directory, `${name.value}.key`),
   };
   const there = [files.certificate, files.privateKey].filter((file) => existsSync(file));
-  if (there.length > 0 && !(args.ifMissing && there.length === 2)) throw exists(there, args.ifMissing);
+  if (there.length > 0 && !(args.ifMissing && there.length === 2)) throw existing(there, args.ifMissing);
   const created = there.length === 0;
-  if (created) await create(name.value, directory, files, args, io);
-  else checkExisting(files, io);
+  if (created) {
+    makeDirectory(directory);
+    await createIdentity(files, { commonName: name.value, keyType: args.keyType }, io);
+  } else checkExisting(files, io);
   const made = readMade(files, io);
   if (args.json) io.out(json(toJson(name.value, files, made, created)));
   else print(name.value, files, made, created, io);
@@ -52,7 +52,7 @@ export async function run(args: KeygenArgs, io: Io): Promise<number> {
 }
 
 /** What is kept must be usable: a key that others can read, or of another certificate, is no reason to go on quietly. */
-function checkExisting(files: IdentityFiles, io: Io): void {
+function checkExisting(files: IdentityPaths, io: Io): void {
   try {
     loadIdentity(files, contextOf(io));
   } catch (error) {
@@ -65,42 +65,10 @@ function contextOf(io: Io): IdentityContext {
   return identityContext(io.env, io.uid);
 }
 
-interface IdentityFiles {
-  readonly certificate: string;
-  readonly privateKey: string;
-}
-
 interface Made {
   readonly fingerprint: Fingerprint;
   readonly notAfter: number;
   readonly keyType: string;
-}
-
-async function create(
-  commonName: string,
-  directory: string,
-  files: IdentityFiles,
-  args: KeygenArgs,
-  io: Io,
-): Promise<void> {
-  makeDirectory(directory);
-  const pair = await createSelfSigned({ commonName, days: DAYS, keyType: args.keyType, now: io.now() });
-  const owner = daemonOwner(io);
-  if (!createFile(files.privateKey, pair.privateKeyPem, 0o600, owner)) throw exists([files.privateKey], false);
-  let written = false;
-  try {
-    written = createFile(files.certificate, pair.certificatePem, 0o644, owner);
-  } finally {
-    // A key without its certificate is of no use to anybody, and would stop the next attempt.
-    if (!written) rmSync(files.privateKey, { force: true });
-  }
-  if (!written) throw exists([files.certificate], false);
-}
-
-function exists(files: readonly string[], ifMissing: boolean): DtunnelError {
-  const verb = files.length === 1 ? 'exists' : 'exist';
-  const lone = ifMissing ? ', but its other half does not' : ' already';
-  return new DtunnelError('K005', `${files.join(' and ')} ${verb}${lone}`);
 }
 
 function makeDirectory(directory: string): void {
@@ -114,17 +82,12 @@ function makeDirectory(directory: string): void {
   }
 }
 
-/** Root makes keys for the service, which can read no other's; anybody else for himself. */
-function daemonOwner(io: Io): Owner | undefined {
-  return io.uid === 0 ? serviceAccount() : undefined;
-}
-
 function permissionText(file: string): string {
   const stats = statSync(file);
   return `${(stats.mode & 0o7777).toString(8).padStart(4, '0')} ${ownerText(stats)}`;
 }
 
-function readMade(files: IdentityFiles, io: Io): Made {
+function readMade(files: IdentityPaths, io: Io): Made {
   const der = certificateFromPem(loadCertificatePem(files.certificate, contextOf(io)));
   const summary = der === undefined ? undefined : readCertificate(der);
   if (summary === undefined) throw new DtunnelError('K004', `${files.certificate} holds no certificate`);
@@ -142,7 +105,7 @@ function peerSection(name: string, fingerprint: Fingerprint, arrow: string): str
   ].join('\n');
 }
 
-function print(name: string, files: IdentityFiles, made: Made, created: boolean, io: Io): void {
+function print(name: string, files: IdentityPaths, made: Made, created: boolean, io: Io): void {
   const expires = `expires ${isoDate(made.notAfter)}`;
   const width = Math.max(files.certificate.length, files.privateKey.length);
   io.out(`certificate  ${files.certificate.padEnd(width)}   ${expires}${created ? '' : '   (was there already)'}\n`);
@@ -151,7 +114,7 @@ function print(name: string, files: IdentityFiles, made: Made, created: boolean,
   io.out(peerSection(name, made.fingerprint, io.unicode ? '←' : '<-'));
 }
 
-function toJson(name: string, files: IdentityFiles, made: Made, created: boolean): object {
+function toJson(name: string, files: IdentityPaths, made: Made, created: boolean): object {
   return {
     schema: 'dtunnel.keygen/1',
     name,

@@ -113,6 +113,17 @@ export const SYSTEM_EXPLANATIONS: Readonly<Partial<Record<Extract<ErrorCode, `S$
     text: 'The new configuration is right in itself, but the host refused a part of it: an address, a route, a port. Everything is as it was before.',
     example: '$ dtunnel logs paris      # what the host said',
   },
+  S035: {
+    title: 'peers do not know the new certificate yet',
+    text: 'A rotation switches only when every peer would accept the new certificate; until then the old one stays in force and nothing is cut off. The new files stay beside the old ones, so that the next run asks again. A peer that cannot be asked (plain DTLS) is taken to know it with --assume PEER.',
+    example:
+      '# at the peer, in the [Peer] section of this site:\nFingerprint = OLD, NEW\n\n$ dtunnel rotate paris      # goes on where it was',
+  },
+  S036: {
+    title: 'the files of a rotation cannot be handled',
+    text: 'Rotation makes NAME.next.crt and NAME.next.key beside the files that the configuration names, and renames them at the end. That takes write permission there, and files: credentials are rotated by whoever gives them to the service.',
+    example: '$ sudo dtunnel rotate paris',
+  },
   S034: {
     title: 'another command is under way',
     text: 'Reload, drain and upgrade change the daemon one at a time.',
