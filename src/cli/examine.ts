@@ -11,7 +11,7 @@ import { family } from '../net/address.ts';
 import { endpointKey, type HostPort } from '../net/endpoint.ts';
 import { renderDiagnostics, renderWarningLines } from './diagnostics.ts';
 import { probeHost, reasonText, throwAwayIdentity } from './commands/probe.ts';
-import { hostPort, milliseconds } from './format.ts';
+import { hostPort, milliseconds } from '../base/format.ts';
 import type { Io } from './io.ts';
 import type { ProbeResult } from './probe-client.ts';
 import { resolveConfigFile } from './resolve-file.ts';

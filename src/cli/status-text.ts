@@ -1,6 +1,6 @@
 import { shortCipherName } from '../control/cipher-name.ts';
 import type { PeerStatus, StatusDocument } from '../control/status.ts';
-import { briefSpan, bytes, grouped, hostPort, milliseconds, percent, shortFingerprint, span } from './format.ts';
+import { briefSpan, bytes, grouped, hostPort, milliseconds, percent, shortFingerprint, span } from '../base/format.ts';
 import { type Look, dot, paint, plain, stateTone } from './paint.ts';
 import { details, displayWidth, table } from './table.ts';
 

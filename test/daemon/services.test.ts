@@ -325,7 +325,40 @@ describe('the status page', () => {
     expect(page).not.toContain('<script');
     expect(page).toContain('&lt;script&gt;');
     expect(page).toContain('a &amp; b');
-    expect(page).toContain('ECDHE-ECDSA-AES128-GCM-SHA256');
+  });
+
+  it('says what `dtunnel status` says, in the same units', () => {
+    const page = statusPage(exampleStatus());
+    for (const text of [
+      '● up',
+      '203.0.113.10:4433',
+      '3 h 12 min',
+      '12 min',
+      '14.1 ms',
+      '0.0 %',
+      '18.2 GiB',
+      '2.10 GiB',
+    ]) {
+      expect(page).toContain(`${text}<`);
+    }
+    expect(page).toContain('1 of 1 peers up');
+    expect(page).toContain('<p>ok</p>');
+    // Nothing is fetched from anywhere, and nothing runs.
+    expect(page).not.toMatch(/<script|<link|src=|url\(|https?:/);
+  });
+
+  it('draws what it does not know as a dash', () => {
+    const unknown = examplePeer({
+      state: 'connecting',
+      up: false,
+      endpoint: undefined,
+      handshake: undefined,
+      path: undefined,
+    });
+    const page = statusPage(exampleStatus({ peers: [unknown] }));
+    expect(page).toContain('○ connecting<');
+    expect(page.match(/>–<\/td>/g)).toHaveLength(5);
+    expect(page).not.toMatch(/undefined|NaN/);
   });
 });
 

@@ -1,5 +1,5 @@
 import { EXIT } from '../../base/errors.ts';
-import { span } from '../format.ts';
+import { span } from '../../base/format.ts';
 import { type Io, json } from '../io.ts';
 import { clientOf } from '../targets.ts';
 import { gone } from './down.ts';

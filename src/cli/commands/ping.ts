@@ -1,5 +1,5 @@
 import { EXIT } from '../../base/errors.ts';
-import { milliseconds } from '../format.ts';
+import { milliseconds } from '../../base/format.ts';
 import { type Io, json } from '../io.ts';
 import { clientOfPeer, pause } from '../targets.ts';
 

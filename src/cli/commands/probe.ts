@@ -6,7 +6,7 @@ import type { Identity } from '../../crypto/identity.ts';
 import { loadIdentity } from '../../daemon/identity-files.ts';
 import { resolveHost } from '../../daemon/resolver.ts';
 import { type Endpoint, endpointKey, type HostPort, literalEndpoint, parseHostPort } from '../../net/endpoint.ts';
-import { milliseconds } from '../format.ts';
+import { milliseconds } from '../../base/format.ts';
 import { type Io, json } from '../io.ts';
 import { lookOf, plain } from '../paint.ts';
 import { type ProbeResult, probe } from '../probe-client.ts';

@@ -1,6 +1,6 @@
 import { DtunnelError, EXIT } from '../../base/errors.ts';
 import type { ControlClient } from '../../control/client.ts';
-import { span } from '../format.ts';
+import { span } from '../../base/format.ts';
 import { type Io, json } from '../io.ts';
 import { clientFor, pause } from '../targets.ts';
 

@@ -1,6 +1,6 @@
 import { EXIT } from '../../base/errors.ts';
 import type { PeerStatus, StatusDocument } from '../../control/status.ts';
-import { bitRate, milliseconds, packetRate, percent } from '../format.ts';
+import { bitRate, milliseconds, packetRate, percent } from '../../base/format.ts';
 import type { Io } from '../io.ts';
 import { type Look, dot, lookOf, paint, plain, stateTone } from '../paint.ts';
 import { table } from '../table.ts';

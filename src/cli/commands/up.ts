@@ -13,7 +13,7 @@ import { isServed } from '../../control/server.ts';
 import { type StartReport, startReport } from '../../control/start-report.ts';
 import type { StatusDocument } from '../../control/status.ts';
 import { renderWarningLines } from '../diagnostics.ts';
-import { span } from '../format.ts';
+import { span } from '../../base/format.ts';
 import { type Io, json } from '../io.ts';
 import { lookOf, plain } from '../paint.ts';
 import { resolveConfigFile } from '../resolve-file.ts';

@@ -10,7 +10,7 @@ import {
   percent,
   shortFingerprint,
   span,
-} from '../../src/cli/format.ts';
+} from '../../src/base/format.ts';
 import { details, displayWidth, table } from '../../src/cli/table.ts';
 
 describe('lengths of time', () => {
