@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -102,6 +103,16 @@ describe('without its interpreter', () => {
     const answer = await deploy('cfn-init', {}, {}, { PYTHONPATH: [await emptyModule(), supportFolder()].join(':') });
     expect(answer).toMatchObject({ deploy_status_code: 1, deploy_stderr: expect.stringContaining('heat-cfntools') });
   });
+});
+
+it('the salt element stops the build of an image whose sources have no salt, and says what to do', async () => {
+  await writeFile(join(root, 'apt-get'), '#!/bin/sh\necho "E: Unable to locate package salt-minion" >&2\nexit 100\n', {
+    mode: 0o755,
+  });
+  const install = join(ELEMENTS, 'dtunnel-hook-salt/install.d/50-salt-minion');
+  const { status, stderr } = await command(install, [], { env: { PATH: `${root}:${process.env['PATH']}` } });
+  expect(status).toBe(1);
+  expect(stderr).toContain('DIB_APT_SOURCES_CONF');
 });
 
 async function emptyModule(): Promise<string> {
