@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../repo/source-files.ts';
 import { BootedSystem } from '../support/boot/system.ts';
@@ -21,10 +21,13 @@ const tools = {
 
 describe.skipIf(lacks('release artefacts', tools) || process.getuid?.() !== 0)('a release', () => {
   const work = mkdtempSync(join(tmpdir(), 'dtunnel-release-'));
-  const first = join(work, 'first');
+  /** Made here, unless they were made before: half an hour saved for who works on the package's scripts. */
+  const given = process.env['DTUNNEL_RELEASE'];
+  const first = given === undefined ? join(work, 'first') : resolve(given);
   const amd64 = join(first, `dtunnel_${VERSION}_amd64.deb`);
 
   beforeAll(async () => {
+    if (given !== undefined) return;
     const { status, output } = await command(BUILD, [], { env: { DTUNNEL_RELEASE_OUT: first }, timeoutMs: 1_500_000 });
     expect(status, output).toBe(0);
     // Both programs started under their own runtime, arm64 by emulation.
@@ -40,7 +43,7 @@ describe.skipIf(lacks('release artefacts', tools) || process.getuid?.() !== 0)('
     expect(status, output).toBe(0);
   });
 
-  it('is the same octet by octet when it is built again, elsewhere and later', async () => {
+  it.skipIf(given !== undefined)('is the same octet by octet when it is built again, elsewhere and later', async () => {
     const again = join(work, 'again');
     const { status, output } = await command(BUILD, [], {
       env: {

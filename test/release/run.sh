@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the release artefacts twice, and installs, upgrades and removes the Debian package in a clean Debian with its
-# own systemd. Some ten minutes, four when that Debian has been made before.
+# own systemd. Some ten minutes, four when that Debian has been made before. DTUNNEL_RELEASE names a folder with artefacts
+# to test instead of building them; whether they can be built again is not tested then.
 # usage: run.sh [OPTION FOR VITEST…]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
