@@ -4,12 +4,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../../repo/source-files.ts';
 import { BootedSystem } from '../../support/boot/system.ts';
 import { command } from '../../support/command.ts';
+import { Figures } from '../cloud/figures.ts';
 
 /** Where run.sh has put dtunnel.qcow2 and dtunnel.tar. */
 const IMAGE = process.env['DTUNNEL_IMAGE'] ?? join(ROOT, 'build/image');
 /** The folder must be on disk, as a virtual disk would be. */
 const work = mkdtempSync('/var/tmp/dtunnel-image-');
 const base = join(work, 'base');
+
+const figures = new Figures('image');
 
 /** Two sites as the walk-through of config/cloud-init has them. */
 const SITES = {
@@ -23,6 +26,7 @@ beforeAll(async () => {
   await must('tar', ['-C', base, '-xf', join(IMAGE, 'dtunnel.tar'), '--numeric-owner'], 600_000);
 });
 afterAll(async () => {
+  figures.write();
   await command('sh', ['-c', `umount ${work}/*/root 2> /dev/null; true`]);
   rmSync(work, { recursive: true, force: true });
 });
@@ -32,7 +36,7 @@ describe('the image', () => {
     const file = join(IMAGE, 'dtunnel.qcow2');
     await must('qemu-img', ['check', file]);
     const { size } = statSync(file);
-    console.log(`image: ${(size / 1e6).toFixed(0)} MB`);
+    figures.note('qcow2, MB', size / 1e6);
     expect(size).toBeLessThanOrEqual(500e6);
   });
 
@@ -72,11 +76,7 @@ describe('two instances, one link, from user-data alone', () => {
     const keys = { berlin: await keyPair('berlin'), paris: await keyPair('paris') };
     for (const site of ['berlin', 'paris'] as const) await prepare(site, userData(site, keys));
     began = performance.now();
-    for (const site of ['berlin', 'paris'] as const) {
-      const system = BootedSystem.boot(join(work, site, 'root'), `dt-${site}-${process.pid}`, 'eth0');
-      booted[site] = system;
-      await system.plug('cloud', `vm-${site}`, 'eth0');
-    }
+    for (const site of ['berlin', 'paris'] as const) booted[site] = await boot(site);
     const berlin = system('berlin');
     for (let left = 600; left > 0; left -= 1) {
       if ((await berlin.run(['ping', '-c', '1', '-W', '1', SITES.paris.inner])).status === 0) break;
@@ -101,7 +101,7 @@ describe('two instances, one link, from user-data alone', () => {
       'cat /var/log/cloud-init-output.log; journalctl --no-pager -u "dtunnel@*"; ip address',
     ]);
     expect(answer.status, `${answer.output}${why.output}${system('berlin').console.slice(-2000)}`).toBe(0);
-    console.log(`image: first packet through the tunnel ${((linked - began) / 1000).toFixed(1)} s after power on`);
+    figures.note('power on to first packet, s', (linked - began) / 1000);
   });
 
   it('has booted without a complaint', async () => {
@@ -147,6 +147,63 @@ describe('two instances, one link, from user-data alone', () => {
   });
 });
 
+describe('the walk from two files to a link, as config/cloud-init/README.md has it', () => {
+  const booted: BootedSystem[] = [];
+  afterAll(async () => {
+    for (const site of booted) await site.destroy();
+  });
+
+  /** Starts an instance with user-data.yaml, which the reader has changed for his site; yields the fingerprint it shows. */
+  async function start(site: Site, name: string, peer: string): Promise<{ system: BootedSystem; fingerprint: string }> {
+    const shipped = readFileSync(join(ROOT, 'config/cloud-init/user-data.yaml'), 'utf8');
+    const data = shipped
+      .replaceAll(/\bberlin\b/g, site)
+      .replace(/Address {5}= .*/, `Address     = ${SITES[site].inner}/30`)
+      .replace(/ {6}# 2\. The far end[\s\S]*?AllowedIPs .*\n/, peer.replaceAll(/^/gm, '      ').trimEnd().concat('\n'));
+    await prepare(site, data, name);
+    const system = await boot(site, name);
+    booted.push(system);
+    await system.started();
+    await system.must(['cloud-init', 'status', '--wait']);
+    const shown = new RegExp(`^dtunnel ${site} fingerprint (([0-9a-f]{2}:){31}[0-9a-f]{2})\\r?$`, 'm').exec(
+      system.console,
+    );
+    expect(shown, system.console).not.toBeNull();
+    return { system, fingerprint: shown?.[1] ?? '' };
+  }
+
+  it('works step by step, with keys that no desk has seen', async () => {
+    const berlin = await start('berlin', 'first', '');
+    const called = `[Peer]
+Name        = berlin
+Fingerprint = ${berlin.fingerprint}
+Endpoint    = ${SITES.berlin.outer}:4433
+AllowedIPs  = 172.31.0.1/32, 10.1.0.0/16
+`;
+    const paris = await start('paris', 'second', called);
+    const refused = await paris.system.run(['dtunnel', 'doctor', 'paris']);
+    expect(refused.output).toMatch(/rejected us|refused|does not know/);
+
+    const section = `
+[Peer]
+Name        = paris
+Fingerprint = ${paris.fingerprint}
+AllowedIPs  = 172.31.0.2/32, 10.2.0.0/16
+`;
+    await berlin.system.must(['sh', '-c', 'printf "%s" "$1" >> /etc/dtunnel/berlin.conf', 'sh', section]);
+    await berlin.system.must(['dtunnel', 'reload', 'berlin']);
+    await berlin.system.must(['dtunnel', 'status', 'berlin', '--wait', '--timeout', '60s'], 90_000);
+    await paris.system.must(['ping', '-c', '3', SITES.berlin.inner]);
+  });
+});
+
+/** Boots what `prepare` has made, with a cable to the cloud's bridge. */
+async function boot(site: Site, name: string = site): Promise<BootedSystem> {
+  const system = BootedSystem.boot(join(work, name, 'root'), `dt-${name}-${process.pid}`, 'eth0');
+  await system.plug('cloud', `vm-${name}`, 'eth0');
+  return system;
+}
+
 interface KeyPair {
   readonly certificate: string;
   readonly key: string;
@@ -181,9 +238,9 @@ function userData(site: Site, keys: Readonly<Record<Site, KeyPair>>): string {
 }
 
 /** A disk for an instance, a layer over the image, with a seed as a cloud without metadata service would give it. */
-async function prepare(site: Site, data: string): Promise<void> {
-  const folder = join(work, site);
-  for (const name of ['upper', 'layer', 'root']) mkdirSync(join(folder, name), { recursive: true });
+async function prepare(site: Site, data: string, name: string = site): Promise<void> {
+  const folder = join(work, name);
+  for (const part of ['upper', 'layer', 'root']) mkdirSync(join(folder, part), { recursive: true });
   const layers = `lowerdir=${base},upperdir=${join(folder, 'upper')},workdir=${join(folder, 'layer')}`;
   await must('mount', ['-t', 'overlay', '-o', layers, 'disk', join(folder, 'root')]);
   // Its root is a folder and no file system with a label.

@@ -34,6 +34,12 @@ first() {
   ln -s pts/ptmx "$root/dev/ptmx"
   ln -s /proc/self/fd "$root/dev/fd"
   mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+  # What the system writes to its console is read here, also while nobody writes.
+  mkfifo -m 0600 "$root/dev/console"
+  cat <> "$root/dev/console" &
+  # Nobody logs in there.
+  mkdir -p "$root/run/systemd/system"
+  ln -s /dev/null "$root/run/systemd/system/console-getty.service"
   # What is not in a namespace belongs to the whole machine: the system may look at it, and set its own network.
   mount --bind "$root/proc/sys/net" "$root/proc/sys/net"
   mount --rbind "$root/proc/sys" "$root/proc/sys"
