@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ROOT } from '../../repo/source-files.ts';
 import { command } from '../../support/command.ts';
+import { Figures } from './figures.ts';
 import { Heat } from './heat.ts';
 import { Instance } from './instance.ts';
 import { CLOUD, Services } from './services.ts';
@@ -16,10 +17,13 @@ export class Cloud {
   readonly standIns: StandIns;
   readonly services: Services;
   readonly heat: Heat;
+  readonly #figures: Figures;
   /** New servers get no agents: what an image without them, or one that hangs, looks like to Heat. */
   withoutAgents = false;
 
-  constructor() {
+  /** `name` is that of the file with the seconds that each step took. */
+  constructor(name: string) {
+    this.#figures = new Figures(`openstack-${name}`);
     this.standIns = new StandIns({
       boot: async (server) => {
         const instance = new Instance(server.name, server.address, this.#folder);
@@ -29,13 +33,15 @@ export class Cloud {
       destroy: async (server) => this.#instances.get(server.id)?.destroy(),
     });
     this.services = new Services(this.#folder, this.standIns.address);
-    this.heat = new Heat(this.services);
+    this.heat = new Heat(this.services, this.#figures);
   }
 
   async start(): Promise<void> {
+    const began = performance.now();
     await this.#install();
     await this.standIns.start();
     await this.services.startHeat();
+    this.#figures.note('services up, s', (performance.now() - began) / 1000);
   }
 
   /** Puts what a release would hold where instances run it from, so that nobody's next build changes it meanwhile. */
@@ -52,9 +58,14 @@ export class Cloud {
   }
 
   async stop(): Promise<void> {
+    this.#figures.write();
     this.services.stop();
     this.standIns.stop();
     for (const instance of [...this.#instances.values(), ...this.#others]) await instance.destroy();
+    // For whoever looks for the reason of a failure.
+    const kept = process.env['DTUNNEL_CLOUD_LOGS'];
+    if (kept !== undefined)
+      await command('sh', ['-c', 'mkdir -p "$1"; cp "$0"/*.log "$0"/*.out "$1"', this.#folder, kept]);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ROOT } from '../../repo/source-files.ts';
+import type { Figures } from './figures.ts';
 import { CLOUD, type Services, type Session } from './services.ts';
 
 const HEAT = `http://${CLOUD}:8004/v1`;
@@ -27,14 +28,19 @@ export type Parameters = Readonly<Record<string, unknown>>;
 /** Heat as an operator with its command line would use it, with the templates that we ship. */
 export class Heat {
   readonly #services: Services;
+  readonly #figures: Figures;
+  /** When the action under way began, by stack. */
+  readonly #began = new Map<string, number>();
   #session: Session | undefined;
 
-  constructor(services: Services) {
+  constructor(services: Services, figures: Figures) {
     this.#services = services;
+    this.#figures = figures;
   }
 
   /** Begins to create a stack from one of our templates. */
   async create(name: string, template: string, parameters: Parameters, timeoutMinutes = 4): Promise<void> {
+    this.#began.set(name, performance.now());
     await this.#ask('POST', '/stacks', {
       stack_name: name,
       timeout_mins: timeoutMinutes,
@@ -44,14 +50,17 @@ export class Heat {
 
   /** Begins to update it: the parameters given, everything else as it was. */
   async update(name: string, template: string, parameters: Parameters): Promise<void> {
+    this.#began.set(name, performance.now());
     await this.#ask('PATCH', await this.#path(name), body(template, parameters));
   }
 
   async act(name: string, action: 'suspend' | 'resume'): Promise<void> {
+    this.#began.set(name, performance.now());
     await this.#ask('POST', `${await this.#path(name)}/actions`, { [action]: null });
   }
 
   async delete(name: string): Promise<void> {
+    this.#began.set(name, performance.now());
     await this.#ask('DELETE', await this.#path(name));
   }
 
@@ -98,6 +107,13 @@ export class Heat {
 
   /** Waits for the end of an action, good or bad. */
   async waitEnd(name: string, action: string, timeoutMs = 180_000): Promise<Stack> {
+    const stack = await this.#end(name, action, timeoutMs);
+    const seconds = (performance.now() - (this.#began.get(name) ?? performance.now())) / 1000;
+    this.#figures.note(`${name} ${stack.status}, s`, seconds);
+    return stack;
+  }
+
+  async #end(name: string, action: string, timeoutMs: number): Promise<Stack> {
     const end = Date.now() + timeoutMs;
     for (;;) {
       const stack = await this.show(name);

@@ -26,5 +26,6 @@ install -m 0755 "$program" "$root/usr/bin/dtunnel"
 ip link set lo up
 until ip link show dev eth0 > /dev/null 2>&1; do sleep 0.05; done
 echo 1 > /proc/sys/net/ipv4/ip_forward
+touch "$root/run/booted"
 chroot "$root" "$@" &
 wait

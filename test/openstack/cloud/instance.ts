@@ -96,7 +96,7 @@ export class Instance {
       const { stdout } = await command('sh', ['-c', `cat /proc/${pid}/task/${pid}/children`]);
       const inner = stdout.trim().split(/\s+/)[0];
       const root = `/proc/${inner}/root${join(this.#folder, 'layer/root')}`;
-      if (inner !== undefined && (await command('test', ['-e', `${root}/proc/uptime`])).status === 0) {
+      if (inner !== undefined && (await command('test', ['-e', `${root}/run/booted`])).status === 0) {
         return ['--target', inner, '--mount', '--net', '--uts', '--pid', 'chroot', join(this.#folder, 'layer/root')];
       }
       await delay(50);

@@ -254,6 +254,7 @@ region_name_for_services = RegionOne
 server_keystone_endpoint_type = public
 heat_metadata_server_url = http://${CLOUD}:${PORTS.heatCfn}
 heat_waitcondition_server_url = http://${CLOUD}:${PORTS.heatCfn}/v1/waitcondition
+plugin_dirs = ${join(import.meta.dirname, 'plugins')}
 environment_dir = ${this.#path('environments')}
 template_dir = ${this.#path('templates')}
 [database]

@@ -10,6 +10,8 @@ export interface ServerRecord {
   readonly userData: string;
   /** Fixed address of its port. */
   readonly address: string;
+  /** Server group that it was asked to join. */
+  readonly group: unknown;
   status: 'BUILD' | 'ACTIVE' | 'SUSPENDED' | 'DELETED';
 }
 
@@ -133,7 +135,10 @@ export class StandIns {
   }
 
   async #server(method: string, id: string, sub: string, body: Record<string, unknown>): Promise<Reply> {
-    if (method === 'POST' && id === '') return this.#boot(body['server'] as Record<string, unknown>);
+    if (method === 'POST' && id === '') {
+      const hints = body['os:scheduler_hints'] as Record<string, unknown> | undefined;
+      return this.#boot(body['server'] as Record<string, unknown>, hints?.['group']);
+    }
     const server = this.servers.get(id);
     if (server === undefined || server.status === 'DELETED') return UNKNOWN;
     if (method === 'DELETE') {
@@ -163,7 +168,7 @@ export class StandIns {
     };
   }
 
-  #boot(asked: Record<string, unknown>): Reply {
+  #boot(asked: Record<string, unknown>, group: unknown): Reply {
     const [nic] = asked['networks'] as readonly { readonly port: string }[];
     const port = this.#table('ports').get(nic?.port ?? '');
     const [fixed] = (port?.['fixed_ips'] ?? []) as readonly { readonly ip_address: string }[];
@@ -172,6 +177,7 @@ export class StandIns {
       name: String(asked['name']),
       userData: Buffer.from(String(asked['user_data'] ?? ''), 'base64').toString(),
       address: fixed?.ip_address ?? '',
+      group,
       status: 'BUILD',
     };
     this.servers.set(server.id, server);

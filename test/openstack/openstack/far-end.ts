@@ -1,3 +1,5 @@
+import type { ChildProcess } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Instance } from '../cloud/instance.ts';
 
 /** What an operator gives for every stack here. */
@@ -41,43 +43,67 @@ export async function farEnd(
   return stdout.trim();
 }
 
+/** How many numbered datagrams went out, how many never came back, and how many of these before the last that did. */
+export interface Losses {
+  readonly sent: number;
+  readonly lost: number;
+  readonly gaps: number;
+}
+
 /**
- * Sends numbered datagrams, a hundred a second, which the other machine sends back, and counts those that never came.
- * Whatever is under way gets three seconds: this machine may be busy, and late is not lost.
+ * Sends numbered datagrams, a hundred a second, which the other machines send back, whichever has the address, until
+ * `finish` counts those that never came. What is under way gets three seconds: late, on a busy machine, is not lost.
  */
-export async function losses(
+export async function flow(
   from: Instance,
-  to: Instance,
+  to: Instance | readonly Instance[],
   address: string,
-  count: number,
-): Promise<{ readonly sent: number; readonly lost: number }> {
+): Promise<{ finish(): Promise<Losses> }> {
   const echo = `
     const socket = require('dgram').createSocket('udp6');
     socket.on('message', (message, from) => socket.send(message, from.port, from.address));
     socket.bind(7007, '::', () => console.log('listening'));`;
-  const flow = `
+  const send = `
     const socket = require('dgram').createSocket('${address.includes(':') ? 'udp6' : 'udp4'}');
     const seen = new Set();
     socket.on('message', (message) => seen.add(message.readUInt32BE()));
     socket.on('error', () => {});
     let sent = 0;
+    const losses = () => ({ sent, lost: sent - seen.size, gaps: [...seen].reduce((a, b) => Math.max(a, b), -1) + 1 - seen.size });
     const timer = setInterval(() => {
       const message = Buffer.alloc(64);
       message.writeUInt32BE(sent++);
       socket.send(message, 7007, '${address}', () => {});
-      if (sent < ${count}) return;
+    }, 10);
+    process.stdin.resume().on('end', () => {
       clearInterval(timer);
-      setTimeout(() => { console.log(JSON.stringify({ sent, lost: sent - seen.size })); process.exit(); }, 3000);
-    }, 10);`;
-  const server = await to.start([process.execPath, '-e', echo]);
-  try {
+      setTimeout(() => { console.log(JSON.stringify(losses())); process.exit(); }, 3000);
+    });
+    console.log('sending');`;
+  const servers: ChildProcess[] = [];
+  for (const machine of [to].flat()) {
+    const server = await machine.start([process.execPath, '-e', echo]);
+    servers.push(server);
     await heard(server.stdout, /listening/);
-    const { stdout, output } = await from.run([process.execPath, '-e', flow], 120_000);
-    if (!stdout.startsWith('{')) throw new Error(output);
-    return JSON.parse(stdout);
-  } finally {
-    if (server.pid !== undefined) process.kill(-server.pid, 'SIGKILL');
   }
+  const client = await from.start([process.execPath, '-e', send]);
+  await heard(client.stdout, /sending/);
+  return {
+    finish: async () => {
+      const counted = heard(client.stdout, /\{.*\}/, 30_000);
+      client.stdin?.end();
+      const [counts] = await counted;
+      for (const server of servers) endGroup(server);
+      return JSON.parse(counts);
+    },
+  };
+}
+
+/** As `flow`, for so many seconds. */
+export async function losses(from: Instance, to: Instance, address: string, seconds: number): Promise<Losses> {
+  const flowing = await flow(from, to, address);
+  await delay(seconds * 1000);
+  return flowing.finish();
 }
 
 /** Starts a TCP transfer at an even pace; resolves, once it flows, with a promise of the octets that came through. */
@@ -109,6 +135,15 @@ export async function transfer(
   const said = heard(client.stdout, /received (\d+)/, 60_000);
   await heard(client.stdout, /flows/);
   return { received: said.then((match) => Number(match[1])) };
+}
+
+/** Ends a command and what it started; both may have gone with their machine. */
+function endGroup(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || error.code !== 'ESRCH') throw error;
+  }
 }
 
 function heard(stream: NodeJS.ReadableStream | null, pattern: RegExp, timeoutMs = 15_000): Promise<RegExpExecArray> {
