@@ -175,7 +175,7 @@ Fingerprint = $(dtunnel fingerprint /root/paris.crt)
 AllowedIPs  = 10.2.0.0/16
 END
         systemctl daemon-reload
-        systemctl enable --now dtunnel@paris.service`;
+        systemctl enable --now dtunnel@paris.service || { journalctl --no-pager --unit=dtunnel@paris; exit 1; }`;
       await system.must(['sh', '-euc', configure]);
       expect(await system.must(['stat', '-c', '%a %U', '/root/paris.key'])).toBe('600 root\n');
     });

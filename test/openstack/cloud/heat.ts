@@ -39,7 +39,7 @@ export class Heat {
   }
 
   /** Begins to create a stack from one of our templates. */
-  async create(name: string, template: string, parameters: Parameters, timeoutMinutes = 4): Promise<void> {
+  async create(name: string, template: string, parameters: Parameters, timeoutMinutes = 10): Promise<void> {
     this.#began.set(name, performance.now());
     await this.#ask('POST', '/stacks', {
       stack_name: name,
@@ -98,7 +98,7 @@ export class Heat {
   }
 
   /** Waits for the end of an action: `CREATE_COMPLETE`, `DELETE_COMPLETE`, … Throws at its failure, with Heat's reason. */
-  async wait(name: string, status: string, timeoutMs = 180_000): Promise<Stack> {
+  async wait(name: string, status: string, timeoutMs = 600_000): Promise<Stack> {
     const stack = await this.waitEnd(name, status.split('_')[0] ?? '', timeoutMs);
     if (stack.status !== status)
       throw new Error(`${name}: ${stack.status}: ${stack.reason}\n${this.#services.log('heat')}`);
@@ -106,7 +106,7 @@ export class Heat {
   }
 
   /** Waits for the end of an action, good or bad. */
-  async waitEnd(name: string, action: string, timeoutMs = 180_000): Promise<Stack> {
+  async waitEnd(name: string, action: string, timeoutMs = 600_000): Promise<Stack> {
     const stack = await this.#end(name, action, timeoutMs);
     const seconds = (performance.now() - (this.#began.get(name) ?? performance.now())) / 1000;
     this.#figures.note(`${name} ${stack.status}, s`, seconds);
@@ -124,13 +124,20 @@ export class Heat {
     }
   }
 
-  /** What has happened in a stack and those nested in it. */
+  /** What has happened in a stack and those nested in it, the oldest first. */
   async events(name: string): Promise<readonly StackEvent[]> {
     const answer = await this.#ask('GET', `${await this.#path(name)}/events?nested_depth=3`);
     const { events } = answer as {
-      events: { resource_name: string; resource_status: string; resource_status_reason: string }[];
+      events: {
+        resource_name: string;
+        resource_status: string;
+        resource_status_reason: string;
+        event_time: string;
+      }[];
     };
-    return events.map((e) => ({
+    // Heat lists the latest first; its times are whole seconds, so that those of one second keep their places.
+    const inOrder = events.toReversed().toSorted((a, b) => a.event_time.localeCompare(b.event_time));
+    return inOrder.map((e) => ({
       resource: e.resource_name,
       status: e.resource_status,
       reason: e.resource_status_reason,

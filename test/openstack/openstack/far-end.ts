@@ -90,7 +90,7 @@ export async function flow(
   await heard(client.stdout, /sending/);
   return {
     finish: async () => {
-      const counted = heard(client.stdout, /\{.*\}/, 30_000);
+      const counted = heard(client.stdout, /\{.*\}/);
       client.stdin?.end();
       const [counts] = await counted;
       for (const server of servers) endGroup(server);
@@ -132,7 +132,7 @@ export async function transfer(
   const server = await from.start([process.execPath, '-e', send]);
   await heard(server.stdout, /listening/);
   const client = await to.start([process.execPath, '-e', take]);
-  const said = heard(client.stdout, /received (\d+)/, 60_000);
+  const said = heard(client.stdout, /received (\d+)/, 120_000);
   await heard(client.stdout, /flows/);
   return { received: said.then((match) => Number(match[1])) };
 }
@@ -146,7 +146,7 @@ function endGroup(child: ChildProcess): void {
   }
 }
 
-function heard(stream: NodeJS.ReadableStream | null, pattern: RegExp, timeoutMs = 15_000): Promise<RegExpExecArray> {
+function heard(stream: NodeJS.ReadableStream | null, pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
   return new Promise((resolve, reject) => {
     let text = '';
     const timer = setTimeout(() => reject(new Error(`waited for ${pattern} in vain: ${text}`)), timeoutMs);

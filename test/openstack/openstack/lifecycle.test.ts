@@ -106,7 +106,7 @@ describe('a gateway', () => {
     await cloud.heat.act('berlin', 'resume');
     const { outputs } = await cloud.heat.wait('berlin', 'RESUME_COMPLETE');
     expect(outputs).toMatchObject({ fingerprint });
-    expect((await paris.run(['dtunnel', 'status', 'paris', '--wait', '--timeout', '20s'])).status).toBe(0);
+    expect((await paris.run(['dtunnel', 'status', 'paris', '--wait', '--timeout', '50s'])).status).toBe(0);
     expect((await losses(paris, gateway(), '172.31.0.1', 1)).lost).toBe(0);
   });
 
@@ -167,7 +167,7 @@ describe('a drain', () => {
       section('madrid', ours, '198.18.0.203:4433', '172.31.2.2/32'),
     ]);
     await farEnd(madrid, 'madrid', '172.31.2.2/30', [section('rome', theirs, undefined, '172.31.2.1/32')]);
-    expect((await rome.run(['dtunnel', 'status', 'rome', '--wait', '--timeout', '20s'])).status).toBe(0);
+    expect((await rome.run(['dtunnel', 'status', 'rome', '--wait', '--timeout', '50s'])).status).toBe(0);
     const status = await madrid.run(['dtunnel', 'status', 'madrid', '--json']);
     const { tunnel }: { tunnel: { pid: number } } = JSON.parse(status.stdout);
     const log = `/proc/${tunnel.pid}`;

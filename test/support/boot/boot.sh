@@ -49,6 +49,8 @@ first() {
   mkdir -p .before
   pivot_root . .before
   umount --lazy /.before
+  # As every container manager has it: what systemd mounts for a unit in one namespace, credentials, reaches the others.
+  mount --make-rshared /
   exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=namespace TERM=dumb \
     setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio,-syslog --inh-caps=-all \
     /sbin/init --log-target=console --log-level=info --show-status=no
