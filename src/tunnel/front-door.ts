@@ -31,6 +31,7 @@ import { Recent } from './recent.ts';
 import type { Scheduled } from './schedule.ts';
 import { Schedule } from './schedule.ts';
 import { slotOf } from './slots.ts';
+import { SpentHellos } from './spent-hellos.ts';
 import { KeyedBuckets, TokenBucket } from './token-bucket.ts';
 
 /**
@@ -44,6 +45,7 @@ export class FrontDoor implements AssociationOwner {
   readonly #doorkeeper: Doorkeeper;
   readonly #halfOpen = new Map<Association, HalfOpen>();
   readonly #schedule = new Schedule<HalfOpen>();
+  readonly #spent = new SpentHellos();
   readonly #sources = new KeyedBuckets(SOURCE_HANDSHAKE_RATE, SOURCE_HANDSHAKE_BURST, MAX_SOURCES);
   readonly #strangers = new TokenBucket(STRANGER_HANDSHAKE_RATE, STRANGER_HANDSHAKE_BURST);
   /** Where peers that nobody admits called from lately, by fingerprint: a reload that admits one calls it at once. */
@@ -97,6 +99,7 @@ export class FrontDoor implements AssociationOwner {
   // --- AssociationOwner ------------------------------------------------------------------------------------------
 
   established(association: Association, session: Established, now: Instant): void {
+    this.#spend(association, now);
     this.#forget(association);
     const peer = association.peer === undefined ? undefined : this.#table.byId(association.peer);
     if (peer === undefined) {
@@ -185,6 +188,10 @@ export class FrontDoor implements AssociationOwner {
       this.#deliver(again, datagram, now);
       return;
     }
+    if (random !== undefined && this.#spent.has(random, now)) {
+      this.#ignore(path, 'late');
+      return;
+    }
     const known = this.#table.at(path.remote.address).length > 0;
     if (this.#context.draining || (!known && this.#context.settings.interface.unknown === 'drop')) {
       this.#ignore(path, this.#context.draining ? 'draining' : 'unknown');
@@ -252,9 +259,16 @@ export class FrontDoor implements AssociationOwner {
   #dropOlder(path: Path, now: Instant): void {
     for (const association of this.#context.registry.along(path)) {
       if (!this.#halfOpen.has(association)) continue;
+      this.#spend(association, now);
       association.abandon(now);
       this.#forget(association);
     }
+  }
+
+  /** Further copies of the hello that began it begin nothing. */
+  #spend(association: Association, now: Instant): void {
+    const random = this.#halfOpen.get(association)?.random ?? '';
+    if (random !== '') this.#spent.add(random, now);
   }
 
   /**

@@ -143,6 +143,9 @@ export const MAX_SOURCES = 4096;
 /** Certificates that were refused lately and are remembered with where they called from: the next reload may admit them. */
 export const MAX_REFUSED = 256;
 
+/** Hellos remembered whose handshake is over: those of ten thousand sites that came back at once, with room. */
+export const MAX_SPENT_HELLOS = 16_384;
+
 /** Calls back to the source of records of an unknown session: per source, and in all. */
 export const CALLBACK_SOURCE_INTERVAL: Duration = ms(500);
 export const CALLBACK_RATE = 50;

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { MAX_SPENT_HELLOS } from '../../src/tunnel/limits.ts';
+import { SpentHellos } from '../../src/tunnel/spent-hellos.ts';
+import { bothWays, linked, linkedSites, type PairOfSites, REAL, twoSites } from './sites.ts';
+
+/** A hello with a cookie, that is: one that begins a handshake. */
+function isSecondHello(datagram: Uint8Array): boolean {
+  return datagram[0] === 22 && datagram[13] === 1 && datagram[18] === 1;
+}
+
+/** Keeps what Paris sends to begin a handshake, while it is on its way. */
+function secondHellosOf({ world, paris }: PairOfSites): Uint8Array[] {
+  const seen: Uint8Array[] = [];
+  world.filter = (from, _to, datagram) => {
+    if (from === paris && isSecondHello(datagram)) seen.push(datagram.slice());
+    return true;
+  };
+  return seen;
+}
+
+const PARIS_OUTSIDE = { address: '198.51.100.7', port: 4433 };
+
+describe('copies of a hello that come late', () => {
+  it('begin nothing once the handshake is complete', () => {
+    const sites = twoSites(REAL);
+    const { world, berlin, paris } = sites;
+    const hellos = secondHellosOf(sites);
+    berlin.start();
+    paris.start();
+    world.until(() => linked(sites));
+    const [hello] = hellos;
+    if (hello === undefined) throw new Error('there was one');
+    for (let i = 0; i < 5; i++) berlin.forge(PARIS_OUTSIDE, hello);
+    world.run(20_000);
+    expect(berlin.eventsOf('handshake-started')).toHaveLength(1);
+    expect(berlin.eventsOf('handshake-failed')).toEqual([]);
+    expect(berlin.eventsOf('handshake-ignored').map(({ reason }) => reason)).toEqual(Array(5).fill('late'));
+  });
+
+  it('do not displace the handshake of a newer one', () => {
+    const sites = twoSites(REAL);
+    const { world, berlin, paris } = sites;
+    const hellos = secondHellosOf(sites);
+    berlin.start();
+    paris.start();
+    world.until(() => hellos.length > 0);
+    world.run(15);
+    // Berlin has accepted it; Paris starts again, when Berlin's flight is past, and calls from the same address and port.
+    paris.kill();
+    world.run(15);
+    paris.start();
+    world.until(() => hellos.length > 1);
+    world.run(11);
+    const [old] = hellos;
+    if (old !== undefined) berlin.forge(PARIS_OUTSIDE, old);
+    world.until(() => linked(sites), 1000);
+    world.run(20_000);
+    expect(berlin.eventsOf('handshake-started')).toHaveLength(2);
+    expect([...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')]).toEqual([]);
+  });
+
+  it('make no handshake fail after a restart, however slow and unsteady the path', () => {
+    for (const delay of [10, 100, 300, 400, 600, 900, 1200]) {
+      for (const seed of [1, 2, 3]) {
+        const sites = linkedSites({ ...REAL, quality: { delay, jitter: (seed - 1) * 50 }, seed });
+        const { world, berlin, paris } = sites;
+        bothWays(sites, 100, 30_000);
+        world.run(5000);
+        berlin.kill();
+        world.run(1000);
+        berlin.start();
+        world.run(30_000);
+        expect(linked(sites)).toBe(true);
+        const failed = [...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')];
+        expect(failed, `delay ${delay}, seed ${seed}`).toEqual([]);
+      }
+    }
+  });
+
+  it('are remembered in bounded number, and not for ever', () => {
+    const spent = new SpentHellos();
+    for (let i = 0; i <= MAX_SPENT_HELLOS; i++) spent.add(`${i}`, 1000 as never);
+    expect(spent.has('0', 1000 as never)).toBe(false);
+    expect(spent.has('1', 1000 as never)).toBe(true);
+    expect(spent.has('1', 60_000 as never)).toBe(false);
+  });
+});
