@@ -101,6 +101,7 @@ export class FrontDoor implements AssociationOwner {
   established(association: Association, session: Established, now: Instant): void {
     this.#spend(association, now);
     this.#forget(association);
+    this.#giveUp(this.#context.registry.along(association.path), now);
     const peer = association.peer === undefined ? undefined : this.#table.byId(association.peer);
     if (peer === undefined) {
       association.close('aborted', now);
@@ -158,7 +159,7 @@ export class FrontDoor implements AssociationOwner {
     }
     const here = this.#context.registry.along(path);
     if (type === ALERT) this.#doubt(here, now);
-    const handshaking = here.findLast(
+    const handshaking = here.filter(
       (association) => !association.installed && (association.role === 'client' || !fromServer(message)),
     );
     // A client that has not seen our last flight repeats its own: only an established server can answer that.
@@ -166,8 +167,9 @@ export class FrontDoor implements AssociationOwner {
       type === ALERT || fromServer(message)
         ? undefined
         : here.findLast((association) => association.installed && association.role === 'server');
-    const owner = handshaking ?? established;
-    if (owner !== undefined) this.#deliver(owner, datagram, now);
+    // Two where both ends call each other and the far end chooses: what both roles send may be for either.
+    if (handshaking.length > 0) for (const association of handshaking) this.#deliver(association, datagram, now);
+    else if (established !== undefined) this.#deliver(established, datagram, now);
   }
 
   /** An alert in the clear may say that the far end lost its state: the association is asked, at most once a second. */
@@ -232,11 +234,16 @@ export class FrontDoor implements AssociationOwner {
 
   /**
    * Both ends call each other along the same path. One handshake is enough, and their datagrams could not be told
-   * apart; ours stays when it got an answer and our fingerprint is the smaller one. The far end judges alike.
+   * apart. Ours stays when the far end has shown its certificate in it, for then ours may complete at any moment; or when
+   * it got an answer and our fingerprint is the smaller one. The far end judges alike, if it knows whom it calls: a call
+   * back to an unknown sender goes on beside the far end's, which knows us and decides; what completes ends the other.
    */
   #ourCallGoesFirst(path: Path, now: Instant): boolean {
-    const ours = this.#context.registry.along(path).filter((a) => a.role === 'client' && !a.installed);
+    const ours = this.#context.registry
+      .along(path)
+      .filter((a) => a.role === 'client' && !a.installed && a.peer !== undefined);
     for (const call of ours) {
+      if (call.fingerprint !== undefined) return true;
       const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
       const theirs = peer?.settings.fingerprints[0];
       // An answer long ago proves nothing: the far end may have started again since.
@@ -245,7 +252,6 @@ export class FrontDoor implements AssociationOwner {
     }
     for (const call of ours) {
       call.abandon(now);
-      this.#forget(call);
       const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
       if (peer !== undefined) this.#context.touch(peer);
     }
@@ -257,7 +263,13 @@ export class FrontDoor implements AssociationOwner {
    * flights of the old handshake would only be mistaken for those of the new one (their message numbers are the same).
    */
   #dropOlder(path: Path, now: Instant): void {
-    for (const association of this.#context.registry.along(path)) {
+    const older = this.#context.registry.along(path).filter((association) => association.role === 'server');
+    this.#giveUp(older, now);
+  }
+
+  /** Ends those that are half open, without a word. */
+  #giveUp(associations: readonly Association[], now: Instant): void {
+    for (const association of associations) {
       if (!this.#halfOpen.has(association)) continue;
       this.#spend(association, now);
       association.abandon(now);

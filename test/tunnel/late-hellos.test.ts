@@ -85,3 +85,34 @@ describe('copies of a hello that come late', () => {
     expect(spent.has('1', 60_000 as never)).toBe(false);
   });
 });
+
+describe('calls that cross', () => {
+  it('one completes although each end has accepted the other: who knows whom it calls decides', () => {
+    const sites = linkedSites(REAL);
+    const { world, berlin, paris } = sites;
+    bothWays(sites, 100, 30_000);
+    world.run(5000);
+    berlin.kill();
+    world.run(200);
+    // Berlin calls the sender of unknown records back, Paris calls Berlin; what Berlin says to either is under way for long.
+    const held: Uint8Array[] = [];
+    world.filter = (from, _to, datagram) => {
+      const isServerHello = datagram[0] === 22 && datagram[13] === 2;
+      if (from !== berlin || !(isSecondHello(datagram) || isServerHello)) return true;
+      if (isSecondHello(datagram)) held.push(datagram.slice());
+      return false;
+    };
+    berlin.events.length = 0;
+    paris.events.length = 0;
+    berlin.start();
+    world.until(() => berlin.eventsOf('handshake-started').some(({ role }) => role === 'server'));
+    world.filter = undefined;
+    const [hello] = held;
+    if (hello === undefined || !isSecondHello(hello)) throw new Error('Berlin has called back');
+    paris.forge({ address: '203.0.113.10', port: 4433 }, hello);
+    world.run(30_000);
+    expect([...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')]).toEqual([]);
+    expect(linked(sites)).toBe(true);
+    expect(berlin.tunnel.halfOpen).toBe(0);
+  });
+});
