@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, webcrypto, X509Certificate } from 'node:crypto';
 import type { Fingerprint } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
+import { notAfterOf } from './der.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { Identity } from './identity.ts';
 import { systemRandom } from './random.ts';
@@ -64,6 +65,14 @@ export function readCertificate(der: Uint8Array): CertificateSummary | undefined
     notAfter: Math.floor(Date.parse(certificate.validTo) / 1000),
     keyType: keyTypeOf(publicKey),
   };
+}
+
+/**
+ * When the certificate in DER form expires, epoch seconds; undefined when it does not parse. Asked at the end of every
+ * handshake, where decoding all of it would take as long as a signature.
+ */
+export function certificateNotAfter(der: Uint8Array): number | undefined {
+  return notAfterOf(der) ?? readCertificate(der)?.notAfter;
 }
 
 /** The first certificate of a PEM text as DER; undefined when there is none that parses. */

@@ -2,6 +2,7 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { toHex } from '../wire/bytes.ts';
 import { Reader } from '../wire/reader.ts';
 import { type CertificateKeyType, certificatePublicKey, keyTypeOf } from './certificate.ts';
+import { certificateParts, element, TAGS } from './der.ts';
 
 /** A key to verify signatures with, and its type, which decides by which schemes. */
 export interface VerificationKey {
@@ -34,43 +35,15 @@ interface KeyInfo {
   readonly bits: Uint8Array;
 }
 
-/**
- * Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { [0] version OPTIONAL, serialNumber INTEGER, signature, issuer,
- * validity, subject SEQUENCE, subjectPublicKeyInfo SEQUENCE { algorithm SEQUENCE, BIT STRING }, … }, … }
- */
 function subjectPublicKeyInfo(der: Uint8Array): KeyInfo | undefined {
-  const outer = new Reader(der);
-  const certificate = new Reader(element(outer, SEQUENCE));
-  if (!outer.done) return undefined;
-  const tbs = new Reader(element(certificate, SEQUENCE));
-  const first = tbs.uint(1);
-  contents(tbs);
-  // The version is absent in certificates of version 1: then that was the serial number.
-  if (first === VERSION) element(tbs, INTEGER);
-  else if (first !== INTEGER) return undefined;
-  for (let i = 0; i < FIELDS_BEFORE_KEY; i++) element(tbs, SEQUENCE);
-  const info = new Reader(element(tbs, SEQUENCE));
-  const algorithm = element(info, SEQUENCE);
-  const bits = new Reader(element(info, BIT_STRING));
+  const parts = certificateParts(der);
+  if (parts === undefined) return undefined;
+  const info = new Reader(parts.publicKeyInfo);
+  const algorithm = element(info, TAGS.sequence);
+  const bits = new Reader(element(info, TAGS.bitString));
   const unused = bits.uint(1);
   const key = bits.rest();
-  return certificate.ok && tbs.ok && info.done && bits.done && unused === 0 ? { algorithm, bits: key } : undefined;
-}
-
-/** The contents of the next element, which must have this tag; poisons the reader otherwise. */
-function element(r: Reader, tag: number): Uint8Array {
-  if (r.uint(1) !== tag) r.poison();
-  return contents(r);
-}
-
-/** Length and contents: X.690 §8.1.3, definite form, and §10.1, as short as possible; no field exceeds 64 KiB. */
-function contents(r: Reader): Uint8Array {
-  const first = r.uint(1);
-  if (first < 0x80) return r.view(first);
-  if (first !== 0x81 && first !== 0x82) r.poison();
-  const length = r.uint(first === 0x81 ? 1 : 2);
-  if (length < (first === 0x81 ? 0x80 : 0x100)) r.poison();
-  return r.view(length);
+  return info.done && bits.done && unused === 0 ? { algorithm, bits: key } : undefined;
 }
 
 function importKey({ algorithm, bits }: KeyInfo): VerificationKey | undefined {
@@ -105,8 +78,8 @@ function importPoint(
 /** RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER } (RFC 8017 §A.1.1). */
 function importRsa(bits: Uint8Array): VerificationKey | undefined {
   const outer = new Reader(bits);
-  const r = new Reader(element(outer, SEQUENCE));
-  const [n, e] = [element(r, INTEGER), element(r, INTEGER)];
+  const r = new Reader(element(outer, TAGS.sequence));
+  const [n, e] = [element(r, TAGS.integer), element(r, TAGS.integer)];
   if (!outer.done || !r.done || (n[0] ?? 0x80) >= 0x80 || (e[0] ?? 0x80) >= 0x80) return undefined;
   const found = imported('rsa', { kty: 'RSA', n: base64url(n), e: base64url(e) });
   // Its length decides whether it may be used.
@@ -126,14 +99,7 @@ function base64url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
 }
 
-const SEQUENCE = 0x30;
-const INTEGER = 0x02;
-const BIT_STRING = 0x03;
-const VERSION = 0xa0;
 const UNCOMPRESSED = 4;
-
-/** signature, issuer, validity, subject. */
-const FIELDS_BEFORE_KEY = 4;
 
 /** id-ecPublicKey with prime256v1 and secp384r1 (RFC 5480 §2.1.1), id-Ed25519 (RFC 8410 §3), rsaEncryption with NULL (RFC 3279 §2.3.1). */
 const ALGORITHM_P256 = '06072a8648ce3d020106082a8648ce3d030107';

@@ -1,6 +1,6 @@
 import { type Duration, earliest, type Instant, later, ms, type PathMtu } from '../base/brand.ts';
 import { assertNever, invariant } from '../base/invariant.ts';
-import { readCertificate } from '../crypto/certificate.ts';
+import { certificateNotAfter } from '../crypto/certificate.ts';
 import type { Established } from '../dtls/effects.ts';
 import { family } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
@@ -120,7 +120,7 @@ export class Session {
     this.association = association;
     this.established = established;
     this.establishedAt = now;
-    this.certificateNotAfter = readCertificate(established.peerCertificate)?.notAfter ?? 0;
+    this.certificateNotAfter = certificateNotAfter(established.peerCertificate) ?? 0;
     this.memory = memory;
     this.checkAt = now;
     this.lastTraffic = now;
