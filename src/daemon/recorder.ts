@@ -48,15 +48,9 @@ export interface RecorderOptions {
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #peers = new Map<string, PeerMemory>();
-  #inProgress = 0;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
-  }
-
-  /** Handshakes that were started and have not ended. */
-  get handshakesInProgress(): number {
-    return this.#inProgress;
   }
 
   /** Round trips of recent probes to `peer` in ms, oldest first. */
@@ -82,7 +76,6 @@ export class Recorder {
       case 'peer-state':
         return this.#peerState(event);
       case 'handshake-started':
-        this.#inProgress += 1;
         return {
           event: 'handshake.started',
           level: 'debug',
@@ -186,7 +179,6 @@ export class Recorder {
   }
 
   #completed(event: Extract<TunnelEvent, { kind: 'handshake-completed' }>): DaemonEvent {
-    this.#ended();
     const memory = this.#memory(event.peer);
     memory.failures = undefined;
     memory.lastHandshake = {
@@ -211,7 +203,6 @@ export class Recorder {
   }
 
   #failed(event: Extract<TunnelEvent, { kind: 'handshake-failed' }>): DaemonEvent {
-    this.#ended();
     const { peer, reason, retryIn } = event;
     const isRefusal = REFUSALS.has(reason.code);
     const id: EventId = event.isRekey ? 'rekey.failed' : isRefusal ? 'handshake.refused' : 'handshake.failed';
@@ -246,10 +237,6 @@ export class Recorder {
       peer: event.peer,
       fields: { rttMs: event.rtt },
     };
-  }
-
-  #ended(): void {
-    this.#inProgress = Math.max(0, this.#inProgress - 1);
   }
 
   #countFailure(peer: string, reason: string): number {

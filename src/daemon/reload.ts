@@ -177,10 +177,7 @@ function reply(plan: Plan, outcome: Omit<ReloadReply, 'changes'>): ReloadReply {
 
 /** Packets of inner hosts that were dropped on the way out, or on the way in for want of a place to go. */
 function dropped(stats: PlaneStats): bigint {
-  const { in: inbound, out: outbound } = sumDrops([
-    stats.drops,
-    ...[...stats.peers.values()].map((peer) => peer.drops),
-  ]);
+  const { in: inbound, out: outbound } = sumDrops([stats.drops, stats.peerDrops]);
   return (
     outbound.no_route +
     outbound.peer_down +

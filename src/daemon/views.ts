@@ -109,7 +109,7 @@ export class Views {
 
   /** What a scrape is made from. */
   metricsInput(): MetricsInput {
-    const { parts, build, recorder, inForce, plane, tunnel } = this.#options;
+    const { parts, build, inForce, plane, tunnel } = this.#options;
     const { settings, hash, certificateNotAfter, since } = inForce();
     const difference = this.#clockDifference();
     const wall = (at: Instant): number => (at + difference) / 1000;
@@ -122,7 +122,7 @@ export class Views {
       localCertificateNotAfter: certificateNotAfter,
       peers: this.peers(),
       plane: plane().stats(),
-      handshakesInProgress: recorder.handshakesInProgress,
+      handshakesInProgress: tunnel()?.handshakes ?? 0,
       tunOverflows: parts.tunOverflows(plane().deviceName),
       controlMemory: process.memoryUsage().heapUsed,
       wall,

@@ -323,7 +323,7 @@ function dropSamples({ tunnel, detail, peers, plane }: MetricsInput): readonly S
       }),
     ];
   }
-  return samplesOf(sumDrops([plane.drops, ...[...plane.peers.values()].map((stats) => stats.drops)]), '', true);
+  return samplesOf(sumDrops([plane.drops, plane.peerDrops]), '', true);
 }
 
 /** Drops of all of `counters` together. */

@@ -215,6 +215,8 @@ export interface PlaneStats {
   /** Octets held for sessions, and for the threads' buffers. */
   readonly memory: { readonly sessions: number; readonly buffers: number };
   readonly peers: ReadonlyMap<PeerId, PeerStats>;
+  /** Drops of all peers together. */
+  readonly peerDrops: DropCounters;
   readonly sessions: ReadonlyMap<SessionSlot, SessionStats>;
 }
 

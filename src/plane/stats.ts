@@ -49,7 +49,8 @@ export const OFFLOADS = [
 /** Words of a row, by what `native/addon/plane_wrap.cc` writes. */
 const DROP_WORDS = 2 * DROP_REASONS.length;
 const GLOBAL_WORDS = 18 + UNATTRIBUTED_REASONS.length + DROP_WORDS;
-const PEER_WORDS = 7 + DROP_WORDS;
+const WORDS_BEFORE_DROPS = 7;
+const PEER_WORDS = WORDS_BEFORE_DROPS + DROP_WORDS;
 const SESSION_WORDS = 6;
 
 /** The counters of `raw` as the rest of the program sees them. */
@@ -86,43 +87,119 @@ export function decodeStats(raw: AddonStats): PlaneStats {
     mssClamped,
     threads: raw.threads,
     memory: { sessions: raw.sessionOctets, buffers: raw.bufferOctets },
-    peers: new Map(Array.from(raw.peerIds, (id, i) => [id as PeerId, decodePeer(new Words(raw.peers, i, PEER_WORDS))])),
+    peers: new Map(Array.from(raw.peerIds, (id, i) => [id as PeerId, new PeerRow(raw.peers, i)])),
+    peerDrops: sumOfDrops(raw.peers),
     sessions: new Map(
-      Array.from(raw.sessionSlots, (slot, i) => [
-        slot as SessionSlot,
-        decodeWords(new Words(raw.sessions, i, SESSION_WORDS)),
-      ]),
+      Array.from(raw.sessionSlots, (slot, i) => [slot as SessionSlot, new SessionRow(raw.sessions, i)]),
     ),
   };
 }
 
 /** The counters of one session. */
 export function decodeSession(words: BigUint64Array): SessionStats {
-  return decodeWords(new Words(words, 0, SESSION_WORDS));
+  return new SessionRow(words, 0);
 }
 
-function decodePeer(words: Words): PeerStats {
-  return {
-    receivePackets: words.next(),
-    receiveBytes: words.next(),
-    transmitPackets: words.next(),
-    transmitBytes: words.next(),
-    sequenceGaps: words.next(),
-    reordered: words.next(),
-    duplicates: words.next(),
-    drops: words.drops(),
-  };
+// Rows of ten thousand peers are a quarter of a million words, most of which nobody asks for: read when asked.
+
+class PeerRow implements PeerStats {
+  readonly #words: BigUint64Array;
+  readonly #row: number;
+
+  constructor(words: BigUint64Array, row: number) {
+    this.#words = words;
+    this.#row = row;
+  }
+
+  get receivePackets(): bigint {
+    return this.#word(0);
+  }
+
+  get receiveBytes(): bigint {
+    return this.#word(1);
+  }
+
+  get transmitPackets(): bigint {
+    return this.#word(2);
+  }
+
+  get transmitBytes(): bigint {
+    return this.#word(3);
+  }
+
+  get sequenceGaps(): bigint {
+    return this.#word(4);
+  }
+
+  get reordered(): bigint {
+    return this.#word(5);
+  }
+
+  get duplicates(): bigint {
+    return this.#word(6);
+  }
+
+  get drops(): DropCounters {
+    const words = new Words(this.#words, this.#row, PEER_WORDS);
+    words.skip(WORDS_BEFORE_DROPS);
+    return words.drops();
+  }
+
+  #word(at: number): bigint {
+    return wordAt(this.#words, this.#row * PEER_WORDS + at);
+  }
 }
 
-function decodeWords(words: Words): SessionStats {
-  return {
-    sealedRecords: words.next(),
-    sealedBytes: words.next(),
-    openedRecords: words.next(),
-    openedBytes: words.next(),
-    failedOpens: words.next(),
-    lastReceive: instantOf(words.next()),
-  };
+class SessionRow implements SessionStats {
+  readonly #words: BigUint64Array;
+  readonly #from: number;
+
+  constructor(words: BigUint64Array, row: number) {
+    this.#words = words;
+    this.#from = row * SESSION_WORDS;
+  }
+
+  get sealedRecords(): bigint {
+    return wordAt(this.#words, this.#from);
+  }
+
+  get sealedBytes(): bigint {
+    return wordAt(this.#words, this.#from + 1);
+  }
+
+  get openedRecords(): bigint {
+    return wordAt(this.#words, this.#from + 2);
+  }
+
+  get openedBytes(): bigint {
+    return wordAt(this.#words, this.#from + 3);
+  }
+
+  get failedOpens(): bigint {
+    return wordAt(this.#words, this.#from + 4);
+  }
+
+  get lastReceive(): Instant | undefined {
+    return instantOf(wordAt(this.#words, this.#from + 5));
+  }
+}
+
+/** Drops of all peers' rows together. */
+function sumOfDrops(rows: BigUint64Array): DropCounters {
+  const sums = new BigUint64Array(DROP_WORDS);
+  for (let at = 0; at < rows.length; at++) {
+    const word = at % PEER_WORDS;
+    const count = wordAt(rows, at);
+    if (word >= WORDS_BEFORE_DROPS && count > 0n)
+      sums[word - WORDS_BEFORE_DROPS] = wordAt(sums, word - WORDS_BEFORE_DROPS) + count;
+  }
+  return new Words(sums, 0, DROP_WORDS).drops();
+}
+
+function wordAt(words: BigUint64Array, at: number): bigint {
+  const word = words[at];
+  invariant(word !== undefined, 'the addon and stats.ts agree on the size of a row');
+  return word;
 }
 
 /** Nanoseconds of CLOCK_MONOTONIC as an Instant; zero means never. */
@@ -148,6 +225,10 @@ class Words {
     invariant(word !== undefined, 'the addon and stats.ts agree on the words of a row');
     this.#at += 1;
     return word;
+  }
+
+  skip(words: number): void {
+    this.#at += words;
   }
 
   record<Name extends string>(names: readonly Name[]): Readonly<Record<Name, bigint>> {

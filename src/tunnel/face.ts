@@ -70,6 +70,8 @@ export interface TunnelFace {
   poll(): TunnelEffect | undefined;
   readonly deadline: Instant | undefined;
   readonly draining: boolean;
+  /** Handshakes under way. */
+  readonly handshakes: number;
   /** In the order of the settings. */
   snapshot(now: Instant): readonly PeerSnapshot[];
 }

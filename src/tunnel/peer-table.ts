@@ -51,7 +51,8 @@ export class PeerTable {
 
   /** Replaces the order and the indexes of names and fingerprints, whose peers have their new settings already. */
   arrange(peers: readonly Peer[]): void {
-    const gone = this.#ordered.filter((peer) => !peers.includes(peer));
+    const staying = new Set(peers);
+    const gone = this.#ordered.filter((peer) => !staying.has(peer));
     for (const peer of gone) this.#remove(peer);
     this.#ordered = peers;
     this.#byName.clear();

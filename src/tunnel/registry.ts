@@ -25,6 +25,13 @@ export class Registry {
     return this.#bySlot.size;
   }
 
+  /** Handshakes under way: associations whose keys are not installed. Counted when asked. */
+  get handshakes(): number {
+    let count = 0;
+    for (const association of this.#bySlot.values()) if (!association.installed) count++;
+    return count;
+  }
+
   add(association: Association): void {
     this.#bySlot.set(association.lease.slot, association);
     this.#enter(association, association.path);

@@ -209,6 +209,10 @@ export class Tunnel implements TunnelFace {
     return this.#drain !== undefined;
   }
 
+  get handshakes(): number {
+    return this.#registry.handshakes;
+  }
+
   /** Handshakes under way that belong to no peer yet. */
   get halfOpen(): number {
     return this.#door.size;
@@ -247,8 +251,9 @@ export class Tunnel implements TunnelFace {
   #arrange(settings: Settings, now: Instant): void {
     const before = this.#table.all;
     const matched = matchPeers(before, settings.peers);
+    const staying = new Set(matched);
     for (const peer of before) {
-      if (matched.includes(peer)) continue;
+      if (staying.has(peer)) continue;
       peer.stop('removed', now);
       this.#schedule.set(peer, undefined);
     }
@@ -270,7 +275,7 @@ export class Tunnel implements TunnelFace {
     }
     this.#updateRoutes(now);
     for (const peer of before) {
-      if (!peers.includes(peer)) this.#emit({ kind: 'remove-peer', peer: peer.id });
+      if (!staying.has(peer)) this.#emit({ kind: 'remove-peer', peer: peer.id });
     }
     this.#settleTouched(now);
   }

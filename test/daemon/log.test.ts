@@ -247,22 +247,6 @@ describe('the recorder', () => {
     });
   });
 
-  it('counts handshakes under way, never below none', () => {
-    const { made } = recorder();
-    const started: TunnelEvent = {
-      kind: 'handshake-started',
-      peer: 'berlin',
-      role: 'client',
-      path: association().path,
-      trigger: 'start',
-    };
-    made.record(started, at(0));
-    made.record(started, at(0));
-    expect(made.handshakesInProgress).toBe(2);
-    for (let i = 0; i < 3; i++) made.record(failed('timeout'), at(0));
-    expect(made.handshakesInProgress).toBe(0);
-  });
-
   it('remembers recent round trips only', () => {
     const { made } = recorder();
     for (let i = 1; i <= 500; i++)

@@ -5,6 +5,7 @@ import { invariant } from '../../src/base/invariant.ts';
 import { RecordKeys } from '../../src/crypto/aead.ts';
 import { type Opened, openRecord, sealRecord } from '../../src/dtls/protection.ts';
 import { CONTENT, type RecordView, recordsIn } from '../../src/dtls/record.ts';
+import { sumDrops } from '../../src/metrics/snapshot-metrics.ts';
 import { type Address, addressFromBytes } from '../../src/net/address.ts';
 import { type Endpoint, type EndpointKey, endpointKey, type Path, sameEndpoint } from '../../src/net/endpoint.ts';
 import { contains } from '../../src/net/prefix.ts';
@@ -387,6 +388,7 @@ export class MemoryPlane implements Plane {
       threads: [],
       memory: { sessions: 0, buffers: 0 },
       peers,
+      peerDrops: sumDrops([...peers.values()].map(({ drops }) => drops)),
       sessions: this.#sessions,
     };
   }

@@ -70,6 +70,7 @@ export function planeStats(over: Partial<PlaneStats> = {}): PlaneStats {
     threads: [{ name: 'tx0', userSeconds: 1.5, systemSeconds: 0.5 }],
     memory: { sessions: 4096, buffers: 1_000_000 },
     peers: new Map([[peerId(0), peerStats()]]),
+    peerDrops: peerStats().drops,
     sessions: new Map(),
     ...over,
   };
