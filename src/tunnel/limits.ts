@@ -190,6 +190,12 @@ export const CHECK_BUSY: Duration = ms(250);
 export const CHECK_BUSY_PER_PEER: Duration = ms(0.1);
 export const CHECK_IDLE_MAX: Duration = seconds(5);
 
+/** The same for idle associations of many peers: this much for each, at most half of DeadAfter. */
+export const CHECK_IDLE_PER_PEER: Duration = ms(0.5);
+
+/** Looks that are due within this are taken together: waking up costs more than looking. */
+export const CHECK_GRID: Duration = ms(50);
+
 /** RFC 6298 §2: granularity and floor of the retransmission timeout (its 1 s floor is for congestion, not for probes). */
 export const RTO_MIN: Duration = ms(20);
 export const RTO_UNKNOWN: Duration = ms(500);

@@ -1,6 +1,7 @@
 import { type Duration, type Instant, between, later, ms } from '../base/brand.ts';
 import {
   CHECK_BUSY_MIN,
+  CHECK_GRID,
   CHECK_IDLE_MAX,
   MEASURE_INTERVAL,
   PROBE_DOWN,
@@ -40,6 +41,8 @@ export interface LivenessInput {
   readonly busy: boolean;
   /** Pause between looks at the counters while there is traffic. */
   readonly checkBusy: Duration;
+  /** Least pause between them while there is none. */
+  readonly checkIdle: Duration;
   /** What the association is for: our traffic, a warm standby, or nothing of ours. */
   readonly purpose: 'current' | 'standby' | 'unused';
   /** The far end answers probes (ALPN dtunnel/1). */
@@ -153,17 +156,31 @@ function fastInterval(silence: Duration, deadAfter: Duration, loss: number): Dur
 
 function nextCheckAfter(state: LivenessState, input: LivenessInput, deadAfter: Duration): Instant {
   const { now } = input;
-  const poll =
-    input.busy || state.askedAt !== undefined
-      ? Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), input.checkBusy)
-      : Math.min(Math.max(deadAfter / 4, CHECK_BUSY_MIN), CHECK_IDLE_MAX);
-  const silence = state.askedAt === undefined ? ms(0) : between(state.askedAt, now);
-  const probe = probeDue(state, { ...input, sent: false }, silence, deadAfter);
-  const soonest = probe === undefined ? now + poll : Math.min(now + poll, probe);
-  const dead = state.askedAt === undefined ? Number.POSITIVE_INFINITY : state.askedAt + deadAfter;
+  if (state.askedAt === undefined) {
+    const probe = probeDue(state, { ...input, sent: false }, ms(0), deadAfter) ?? FOREVER;
+    return onGrid(Math.min(now + restingPoll(input, deadAfter), probe), now);
+  }
+  const poll = Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), input.checkBusy);
+  const probe = probeDue(state, { ...input, sent: false }, between(state.askedAt, now), deadAfter) ?? FOREVER;
+  const soonest = Math.min(now + poll, probe);
+  const dead = state.askedAt + deadAfter;
   const next = dead > now ? Math.min(soonest, dead) : soonest;
   return later(now, ms(Math.max(next - now, 1)));
 }
+
+/** Pause until the next look while no answer is missing. */
+function restingPoll(input: LivenessInput, deadAfter: Duration): number {
+  if (input.busy) return Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), input.checkBusy);
+  const usual = Math.min(Math.max(deadAfter / 4, CHECK_BUSY_MIN), CHECK_IDLE_MAX);
+  return Math.max(usual, Math.min(input.checkIdle, deadAfter / 2));
+}
+
+/** Nothing waits for this look: it is taken with those of other associations. */
+function onGrid(at: number, now: Instant): Instant {
+  return later(now, ms(Math.max(Math.ceil(at / CHECK_GRID) * CHECK_GRID - now, 1)));
+}
+
+const FOREVER = Number.POSITIVE_INFINITY;
 
 const NEVER = Number.NEGATIVE_INFINITY as Instant;
 

@@ -21,6 +21,7 @@ import type { Leg } from './leg.ts';
 import {
   CHECK_BUSY,
   CHECK_BUSY_PER_PEER,
+  CHECK_IDLE_PER_PEER,
   MEASURE_INTERVAL,
   PADDED_PROBE,
   PATH_MTU_VERIFY,
@@ -165,6 +166,7 @@ export class Session {
       sent,
       busy: now - this.lastTraffic < MEASURE_INTERVAL,
       checkBusy: ms(Math.max(CHECK_BUSY, CHECK_BUSY_PER_PEER * this.#context.peerCount)),
+      checkIdle: ms(CHECK_IDLE_PER_PEER * this.#context.peerCount),
       purpose: input.purpose,
       answersProbes: this.speaks,
       keepalive: input.keepalive,

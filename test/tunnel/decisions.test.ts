@@ -23,6 +23,7 @@ describe('liveness', () => {
     sent: false,
     busy: false,
     checkBusy: ms(250),
+    checkIdle: ms(0),
     purpose: 'current',
     answersProbes: true,
     keepalive: seconds(25),
@@ -53,6 +54,15 @@ describe('liveness', () => {
     const idle = { ...newLiveness(at(0)), plannedCheck: at(25_000), lastCheck: at(24_000) };
     expect(decideLiveness(idle, { ...usual, now: at(25_000) }).probe).toBe('small');
     expect(decideLiveness(idle, { ...usual, now: at(25_000), keepalive: undefined }).probe).toBe('none');
+  });
+
+  it('looks at idle associations on a common grid, less often with many peers, at half of DeadAfter at the latest', () => {
+    const next = (over: Partial<LivenessInput>): number =>
+      decideLiveness(newLiveness(at(0)), { ...usual, now: at(1013), lastReceive: at(1000), ...over }).nextCheck;
+    expect(next({})).toBe(3550);
+    expect(next({ checkIdle: ms(4000) })).toBe(5050);
+    expect(next({ checkIdle: ms(50_000) })).toBe(6050);
+    expect(next({ busy: true })).toBe(1300);
   });
 
   it('goes from troubled over suspect to dead, in DeadAfter', () => {

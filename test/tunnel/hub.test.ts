@@ -58,6 +58,25 @@ describe('a hub with a hundred spokes', () => {
     expect(hub.tunnel.halfOpen).toBe(0);
   });
 
+  it('looks at all of them in few wakeups while nothing happens', { timeout: 120_000 }, () => {
+    const { world, hub, spokes } = hubAndSpokes();
+    hub.start();
+    for (const spoke of spokes) spoke.start();
+    world.until(() => allUp(hub, world));
+    world.run(30_000);
+    let wakeups = 0;
+    const tick = hub.tick.bind(hub);
+    hub.tick = () => {
+      wakeups++;
+      tick();
+    };
+    world.run(25_000);
+    expect(allUp(hub, world)).toBe(true);
+    // Each is looked at every 2.5 s, by itself 40 times a second; on a grid of 50 ms at most 20 times.
+    expect(wakeups).toBeLessThanOrEqual(25 * 20);
+    expect(wakeups).toBeGreaterThan(9);
+  });
+
   it('loses nothing while some of them are rekeyed, removed and added', { timeout: 300_000 }, () => {
     const { world, hub, spokes } = hubAndSpokes({ seed: 4 });
     hub.start();
