@@ -49,9 +49,14 @@ interface Row {
   readonly stormAfterStartMs: number;
   readonly stormHandshakes: number;
   readonly stormFailures: Readonly<Record<string, number>>;
-  /** CPU of the hub: for a start without any call, and in the storm beyond that, per handshake. */
+  /** CPU of the hub: for a start without any call, and until all have called for the first time, per handshake. */
   readonly startCpuSeconds: number;
   readonly hubCpuPerHandshakeMs: number;
+  /** Share of one core that the hub takes while every peer sends a packet a second. */
+  readonly talkCpuPercent: number;
+  /** CPU of both sides in the storm, the start and the packets included. The simulated far ends share the machine. */
+  readonly stormHubCpuSeconds: number;
+  readonly stormSpokesCpuSeconds: number;
   /** CPU of a status, a scrape and a reload; wall time says less on a busy machine. */
   readonly statusCpuMs: number;
   readonly scrapeCpuMs: number;
@@ -108,6 +113,7 @@ async function measure(peers: number, idleMs: number, profile: string | undefine
     const calling = now();
     const spokes = await Spokes.start(rig, peers, hub.fingerprint);
     const first = await spokes.all(calling);
+    const hubCpuPerHandshakeMs = ((hub.cpu() - startCpuSeconds) * 1000) / first.report.handshakes;
     await delay(SETTLE_MS);
 
     const before = hub.cpu();
@@ -122,13 +128,17 @@ async function measure(peers: number, idleMs: number, profile: string | undefine
 
     hub.rewrite(text);
     spokes.say('talk');
-    await delay(2000);
+    await delay(TALK_MS);
+    const beforeTalk = hub.cpu();
+    await delay(TALK_MS);
+    const talkCpuPercent = ((hub.cpu() - beforeTalk) / (TALK_MS / 1000)) * 100;
     await hub.kill();
+    const spokesBefore = spokes.cpu();
     spokes.say('mark');
     const restarted = now();
     const answered = await hub.start();
     const storm = await spokes.all(restarted);
-    const stormCpu = hub.cpu() - startCpuSeconds;
+    const [stormHubCpuSeconds, stormSpokesCpuSeconds] = [hub.cpu(), spokes.cpu() - spokesBefore];
     process.stderr.write(`  failures in the storm: ${JSON.stringify(storm.report.failures)}\n`);
     await hub.down();
     return {
@@ -150,7 +160,10 @@ async function measure(peers: number, idleMs: number, profile: string | undefine
       statusCpuMs: status.cpuMs,
       scrapeCpuMs: scrape.cpuMs,
       reloadCpuMs: nothing.cpuMs,
-      hubCpuPerHandshakeMs: (stormCpu * 1000) / storm.report.handshakes,
+      hubCpuPerHandshakeMs,
+      talkCpuPercent,
+      stormHubCpuSeconds,
+      stormSpokesCpuSeconds,
       statusMs: status.ms,
       statusBytes: status.bytes,
       scrapeMs: scrape.ms,
@@ -316,6 +329,10 @@ class Spokes {
     return new Spokes(child, count);
   }
 
+  cpu(): number {
+    return usageOf([this.#child.pid ?? 0]).cpuSeconds;
+  }
+
   say(what: 'mark' | 'talk'): void {
     if (what === 'mark') this.#report = undefined;
     this.#child.stdin?.write(`${what}\n`);
@@ -378,7 +395,10 @@ function table(rows: readonly Row[]): string {
     ['handshakes in the storm', (row) => String(row.stormHandshakes)],
     ['… failed', (row) => String(Object.values(row.stormFailures).reduce((sum, n) => sum + n, 0))],
     ['start, CPU s', (row) => row.startCpuSeconds.toFixed(2)],
-    ['hub CPU per handshake, ms', (row) => row.hubCpuPerHandshakeMs.toFixed(2)],
+    ['first calls, hub CPU per handshake, ms', (row) => row.hubCpuPerHandshakeMs.toFixed(2)],
+    ['storm, CPU s of the hub', (row) => row.stormHubCpuSeconds.toFixed(1)],
+    ['storm, CPU s of the simulated far ends', (row) => row.stormSpokesCpuSeconds.toFixed(1)],
+    ['a packet a second each, % of a core', (row) => row.talkCpuPercent.toFixed(1)],
     ['status, ms', (row) => row.statusMs.toFixed(0)],
     ['… CPU ms', (row) => row.statusCpuMs.toFixed(0)],
     ['scrape, ms', (row) => row.scrapeMs.toFixed(0)],
@@ -402,6 +422,7 @@ const FOLDER = '/run/sites';
 const RESULTS = fileURLToPath(new URL('../../../bench/results', import.meta.url));
 /** For the first probes, path MTU searches and the memory of the handshakes to pass. */
 const SETTLE_MS = 15_000;
+const TALK_MS = 3000;
 const STORM_TIMEOUT_MS = 1_200_000;
 
 await main();

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Fingerprint } from '../base/brand.ts';
 
 /** The SHA-256 of a certificate's DER form: the only name a peer has. */
 export function fingerprintOf(der: Uint8Array): Fingerprint {
-  return createHash('sha256').update(der).digest('hex') as Fingerprint;
+  return hash('sha256', der, 'hex') as Fingerprint;
 }
 
 /**

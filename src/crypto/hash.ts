@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 
 /** Hash functions of the suites and signatures we speak. */
 export type HashName = 'sha256' | 'sha384' | 'sha512';
@@ -6,16 +6,14 @@ export type HashName = 'sha256' | 'sha384' | 'sha512';
 /** Octets of each hash's output. */
 export const HASH_LENGTH: Readonly<Record<HashName, number>> = { sha256: 32, sha384: 48, sha512: 64 };
 
-/** The hash of `parts` one after the other. */
-export function digest(hash: HashName, parts: readonly Uint8Array[]): Uint8Array {
-  const state = createHash(hash);
-  for (const part of parts) state.update(part);
-  return state.digest();
+/** The hash of `bytes`. */
+export function digest(name: HashName, bytes: Uint8Array): Uint8Array {
+  return hash(name, bytes, 'buffer');
 }
 
 /** The HMAC of `parts` one after the other (RFC 2104). */
-export function hmac(hash: HashName, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-  const state = createHmac(hash, key);
+export function hmac(name: HashName, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const state = createHmac(name, key);
   for (const part of parts) state.update(part);
   return state.digest();
 }

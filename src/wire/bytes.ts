@@ -15,12 +15,12 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Whether both hold the same octets. Not constant in time: for public values only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((octet, i) => octet === b[i]);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** Lower-case hex digits of `bytes`. */
 export function toHex(bytes: Uint8Array): string {
-  let text = '';
-  for (const octet of bytes) text += octet.toString(16).padStart(2, '0');
-  return text;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 }

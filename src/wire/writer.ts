@@ -19,7 +19,8 @@ export class Writer {
 
   /** Appends `value` as a big-endian unsigned integer of `width` octets. */
   uint(value: number, width: 1 | 2 | 3 | 4 | 5 | 6): this {
-    invariant(Number.isSafeInteger(value) && value >= 0 && value < 256 ** width, `${value} fits ${width} octets`);
+    // The text is made only when it is needed: it would cost more than the octets.
+    if (!fits(value, width)) invariant(false, `${value} fits ${width} octets`);
     const at = this.#grow(width);
     this.#put(at, value, width);
     return this;
@@ -38,14 +39,17 @@ export class Writer {
     if (typeof body === 'function') body(this);
     else this.bytes(body);
     const length = this.#length - at - width;
-    invariant(length < 256 ** width, `vector of ${length} octets fits a length of ${width} octets`);
+    if (!fits(length, width)) invariant(false, `vector of ${length} octets fits a length of ${width} octets`);
     this.#put(at, length, width);
     return this;
   }
 
-  /** A copy of everything written. */
+  /** Everything written, as memory of its own; the writer is empty afterwards. */
   take(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    const written = this.#length === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#length);
+    this.#bytes = EMPTY;
+    this.#length = 0;
+    return written;
   }
 
   #grow(by: number): number {
@@ -67,3 +71,9 @@ export class Writer {
     }
   }
 }
+
+function fits(value: number, width: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0 && value < 256 ** width;
+}
+
+const EMPTY = new Uint8Array(0);

@@ -33,8 +33,9 @@ describe('Reader and Writer', () => {
           else if (f.kind === 'bytes') w.bytes(f.bytes);
           else w.vector(f.width, f.bytes);
         }
+        const { length } = w;
         const written = w.take();
-        expect(written).toHaveLength(w.length);
+        expect(written).toHaveLength(length);
         const r = new Reader(written);
         for (const f of fields) {
           if (f.kind === 'uint') expect(r.uint(f.width)).toBe(f.value);

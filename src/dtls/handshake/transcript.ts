@@ -22,7 +22,7 @@ export class Transcript {
   /** The hash of all messages (RFC 5246 §7.4.9, RFC 7627 §3). */
   hash(hash: HashName): Uint8Array {
     // One call with all octets costs less than a dozen with a message each.
-    return digest(hash, [this.bytes()]);
+    return digest(hash, this.bytes());
   }
 
   /** All octets, which is what CertificateVerify signs (RFC 5246 §7.4.8). */
