@@ -1,4 +1,4 @@
-// The same work as handshake.bench.ts by OpenSSL's libssl: full mutual DTLS 1.2 handshakes in memory with P-256
+// The same work as handshake.ts by OpenSSL's libssl: full mutual DTLS 1.2 handshakes in memory with P-256
 // certificates, X25519, AES-128-GCM and a cookie exchange. Prints CPU microseconds per handshake and side as JSON.
 #include <openssl/ec.h>
 #include <openssl/err.h>

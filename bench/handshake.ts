@@ -1,19 +1,19 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bench, describe } from 'vitest';
 import type { Instant } from '../src/base/brand.ts';
 import { createSelfSigned, readIdentity } from '../src/crypto/certificate.ts';
 import type { Identity } from '../src/crypto/identity.ts';
 import { Connection } from '../src/dtls/connection.ts';
 import { Listener } from '../src/dtls/listener.ts';
+import { machineFacts, versionOf } from './machine.ts';
 
 /**
  * CPU time of full mutual handshakes (P-256 certificates, X25519, AES-128-GCM, cookie), client's and server's share
  * apart, in memory. OpenSSL's libssl does the same in turns with us (bench/openssl_handshake.c), where a compiler and
- * its headers are.
+ * its headers are. Raw results go to bench/results/.
  */
 
 async function identity(name: string): Promise<Identity> {
@@ -113,6 +113,9 @@ function handshakes(batch: number, spent: { client: number; server: number }): v
 const BATCH = 50;
 const COUNT = 1000;
 const ROUNDS = 5;
+/** Until the hot functions are compiled. */
+const WARM_UP = 2000;
+const RESULTS = fileURLToPath(new URL('../../../bench/results', import.meta.url));
 
 /** Microseconds per handshake and side, once. */
 function measure(count: number): { client: number; server: number } {
@@ -129,7 +132,7 @@ const folder = mkdtempSync(join(tmpdir(), 'dtunnel-bench-'));
 
 /** The twin on libssl, or undefined where it cannot be built. */
 function buildTwin(): string | undefined {
-  const source = fileURLToPath(new URL('./openssl_handshake.c', import.meta.url));
+  const source = fileURLToPath(new URL('../../../bench/openssl_handshake.c', import.meta.url));
   const program = join(folder, 'openssl_handshake');
   return spawnSync('cc', ['-O2', '-o', program, source, '-lssl', '-lcrypto']).status === 0 ? program : undefined;
 }
@@ -139,30 +142,31 @@ function measureTwin(program: string, count: number): { client: number; server: 
   return JSON.parse(stdout);
 }
 
-/** Rounds of ours and OpenSSL's in turns; the median of each side. */
-function compare(): void {
-  measure(300);
+/** Rounds of ours and OpenSSL's in turns. */
+function run() {
+  measure(WARM_UP);
   const twin = buildTwin();
   const rounds = Array.from({ length: ROUNDS }, () => ({
     ours: measure(COUNT),
     openssl: twin === undefined ? undefined : measureTwin(twin, COUNT),
   }));
   rmSync(folder, { recursive: true, force: true });
-  for (const side of ['client', 'server'] as const) {
-    const mine = median(rounds.map((round) => round.ours[side]));
-    const others = rounds.flatMap((round) => round.openssl?.[side] ?? []);
-    const rate = (us: number) => `${us.toFixed(0)} µs of CPU, ${(1e6 / us).toFixed(0)} handshakes per CPU second`;
-    const other =
-      others.length === 0
-        ? 'OpenSSL not measured (no cc or no libssl headers)'
-        : `OpenSSL ${rate(median(others))}; ratio ${(mine / median(others)).toFixed(2)}`;
-    console.log(`${side}: ${rate(mine)}; ${other}`);
-  }
+  const machine = { ...machineFacts(), openssl: versionOf(['openssl', 'version']) };
+  return { schema: 'dtunnel.handshakes/1', machine, unit: 'microseconds of CPU per handshake', rounds };
 }
 
-compare();
-
-describe('full mutual handshake', () => {
-  const spent = { client: 0, server: 0 };
-  bench('both sides', () => handshakes(1, spent), { time: 1000 });
-});
+const result = run();
+mkdirSync(RESULTS, { recursive: true });
+const file = join(RESULTS, `handshakes-${result.machine.date.slice(0, 19).replaceAll(':', '')}.json`);
+writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+for (const side of ['client', 'server'] as const) {
+  const mine = median(result.rounds.map((round) => round.ours[side]));
+  const others = result.rounds.flatMap((round) => round.openssl?.[side] ?? []);
+  const rate = (us: number) => `${us.toFixed(0)} µs of CPU, ${(1e6 / us).toFixed(0)} handshakes per CPU second`;
+  const other =
+    others.length === 0
+      ? 'OpenSSL not measured (no cc or no libssl headers)'
+      : `OpenSSL ${rate(median(others))}; ratio ${(mine / median(others)).toFixed(2)}`;
+  process.stdout.write(`${side}: ${rate(mine)}; ${other}\n`);
+}
+process.stdout.write(`raw results: ${file}\n`);
