@@ -57,7 +57,11 @@ export const ERRORS = {
   S017: { id: 'DT_UNKNOWN_TUNNEL', exit: EXIT.unknown, hint: 'dtunnel status lists what runs' },
   S018: { id: 'DT_UNKNOWN_PEER', exit: EXIT.unknown, hint: 'dtunnel status lists the peers' },
   S019: { id: 'DT_INCOMPATIBLE', exit: EXIT.incompatible, hint: 'restart the daemon, or use the matching dtunnel' },
-  S020: { id: 'DT_NATIVE_MISSING', exit: EXIT.failure, hint: 'build the addon: npm run build' },
+  S020: {
+    id: 'DT_NATIVE_MISSING',
+    exit: EXIT.failure,
+    hint: 'build the addon: npm run build in a checkout, npx node-gyp rebuild --directory native in an installed package',
+  },
   S021: { id: 'DT_USAGE', exit: EXIT.usage, hint: 'see dtunnel --help' },
   S022: { id: 'DT_TIMEOUT', exit: EXIT.timeout, hint: 'see dtunnel status for what is missing' },
   S023: { id: 'DT_FILE', exit: EXIT.failure, hint: 'check the path and its permissions' },

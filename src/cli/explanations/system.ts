@@ -60,8 +60,9 @@ export const SYSTEM_EXPLANATIONS: Readonly<Partial<Record<Extract<ErrorCode, `S$
   },
   S020: {
     title: 'the native part is missing',
-    text: 'The data plane is a compiled addon. It was not built, or for another machine or version of Node.',
-    example: '$ npm run build',
+    text: 'The data plane is a compiled addon. It was not built, or for another machine. Releases have it inside; a checkout and a package installed by npm need a C++ compiler once. The DTLS engine, dtunnel/dtls, does without.',
+    example:
+      '$ npm run build    # a checkout\n$ cd "$(npm root)/dtunnel" && npx node-gyp rebuild --directory native    # installed by npm',
   },
   S021: {
     title: 'wrong usage',
