@@ -1,5 +1,8 @@
 import type { Epoch, Fingerprint, SequenceNumber } from '../base/brand.ts';
 import type { RecordKeys } from '../crypto/aead.ts';
+import type { CloseCode } from './close-codes.ts';
+
+export type { CloseCode } from './close-codes.ts';
 
 /** What an association asks its driver to do. Drain `poll()` after every input and perform the effects in order. */
 export type Effect =
@@ -60,7 +63,7 @@ export interface Established {
 export type Role = 'client' | 'server';
 
 /**
- * Why an association ended: one value of a documented enum, the alert if one was sent or received, and what was seen
+ * Why an association ended: one of CLOSE_CODES, the alert if one was sent or received, and what was seen
  * against what was expected as paste-able text where both are known (fingerprints, suites, versions).
  */
 export interface CloseReason {
@@ -71,31 +74,3 @@ export interface CloseReason {
   readonly seen: string | undefined;
   readonly expected: string | undefined;
 }
-
-/**
- * Stable reasons, also metric labels (snake case). `closed` is the orderly end (close_notify), all others are failures.
- */
-export type CloseCode =
-  | 'closed'
-  | 'timeout'
-  | 'unknown_fingerprint'
-  | 'no_certificate'
-  | 'bad_certificate'
-  | 'bad_signature'
-  | 'bad_finished'
-  | 'no_common_suite'
-  | 'no_common_group'
-  | 'no_common_signature'
-  | 'version'
-  | 'no_extended_master_secret'
-  | 'bad_renegotiation_info'
-  | 'unoffered_parameter'
-  | 'unexpected_message'
-  | 'malformed'
-  | 'bad_key_share'
-  | 'too_large'
-  | 'cookie_loop'
-  | 'sequence_exhausted'
-  | 'aead_limit'
-  | 'peer_alert'
-  | 'aborted';

@@ -20,6 +20,7 @@ export { fingerprintBase64, fingerprintOf, formatFingerprint, parseFingerprint }
 export type { Identity } from '../crypto/identity.ts';
 export { systemRandom } from '../crypto/random.ts';
 export { ALERTS, type AlertName, alertText } from './alert.ts';
+export { CLOSE_CODES } from './close-codes.ts';
 export { Connection } from './connection.ts';
 export { DROP_REASONS, type DropCounts, type DropReason } from './drops.ts';
 export type { CloseCode, CloseReason, ContentType, Effect, EpochKeys, Established, Role } from './effects.ts';

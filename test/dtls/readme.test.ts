@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { alertFor } from '../../src/dtls/alert.ts';
+import { CLOSE_CODES, type CloseCode } from '../../src/dtls/close-codes.ts';
 import { CLIENT_EXPECTS, SERVER_EXPECTS, type Transitions } from '../../src/dtls/handshake/expects.ts';
 
 const README = new URL('../../src/dtls/README.md', import.meta.url);
-const BEGIN = '<!-- generated from handshake/expects.ts: begin -->\n';
-const END = '<!-- generated from handshake/expects.ts: end -->';
 
 function tableOf(title: string, expects: Readonly<Record<string, Transitions<string>>>): string {
   const rows = Object.entries(expects).flatMap(([state, transitions]) => {
@@ -43,15 +43,29 @@ function id(state: string): string {
   return state.replaceAll('-', '_');
 }
 
-describe('the state table in README.md', () => {
-  it('is the one the code uses (UPDATE_GENERATED=1 rewrites it)', () => {
-    const readme = readFileSync(README, 'utf8');
+/** What README.md says between the marks of `source`; rewritten first with UPDATE_GENERATED=1. */
+function section(source: string, generated: string): string {
+  const [begin, end] = ['begin', 'end'].map((mark) => `<!-- generated from ${source}: ${mark} -->`);
+  const readme = readFileSync(README, 'utf8');
+  const from = readme.indexOf(`${begin}\n`) + `${begin}\n`.length;
+  const to = readme.indexOf(end ?? '');
+  if (process.env['UPDATE_GENERATED'] !== '1') return readme.slice(from, to);
+  writeFileSync(README, readme.slice(0, from) + generated + readme.slice(to));
+  return generated;
+}
+
+describe('what README.md has from the code (UPDATE_GENERATED=1 rewrites it)', () => {
+  it('the state table is the one the code uses', () => {
     const generated = `\n${tableOf('Client', CLIENT_EXPECTS)}\n${tableOf('Server', SERVER_EXPECTS)}\n`;
-    const from = readme.indexOf(BEGIN) + BEGIN.length;
-    const to = readme.indexOf(END);
-    if (process.env['UPDATE_GENERATED'] === '1') {
-      writeFileSync(README, readme.slice(0, from) + generated + readme.slice(to));
-    }
-    expect(readFileSync(README, 'utf8').slice(from, readFileSync(README, 'utf8').indexOf(END))).toBe(generated);
+    expect(section('handshake/expects.ts', generated)).toBe(generated);
+  });
+
+  it('the reasons are those there are', () => {
+    const rows = Object.entries(CLOSE_CODES).map(([code, meaning]) => {
+      const alert = alertFor(code as CloseCode);
+      return [`\`${code}\``, meaning, alert ?? 'none'];
+    });
+    const generated = `\n${table([['reason', 'meaning', 'alert'], ...rows]).join('\n')}\n\n`;
+    expect(section('close-codes.ts', generated)).toBe(generated);
   });
 });
