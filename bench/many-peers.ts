@@ -16,8 +16,10 @@ import { buildRig, type Rig } from '../src/demo/rig.ts';
 import { HUB_PORT, innerPrefix, makeIdentityFiles, SpokeIdentities } from './hub/names.ts';
 import type { SpokesReport } from './hub/spokes.ts';
 import { machineFacts, usageOf } from './machine.ts';
+import { prioritized } from './priority.ts';
 
-const USAGE = `usage: node build/bench/bench/many-peers.js [--peers 1,100,1000,10000] [--idle SECONDS] [--profile FOLDER] [--json]
+const USAGE = `usage: node build/bench/bench/many-peers.js [--peers 1,100,1000,10000] [--idle SECONDS] [--priority]
+       [--profile FOLDER] [--json]
 
 A hub with many configured peers, and a process that plays them all: memory, idle CPU, the handshake storm after a hub
 restart, status, reload and scrape. Needs root, or user namespaces. Raw results go to bench/results/.`;
@@ -77,6 +79,7 @@ async function main(): Promise<void> {
       peers: { type: 'string', default: '1,100,1000,10000' },
       idle: { type: 'string', default: '10' },
       profile: { type: 'string' },
+      priority: { type: 'boolean', default: false },
       json: { type: 'boolean' },
       help: { type: 'boolean' },
     },
@@ -88,7 +91,7 @@ async function main(): Promise<void> {
   const rows: Row[] = [];
   for (const peers of values.peers.split(',').map(Number)) {
     process.stderr.write(`${peers} peers\n`);
-    rows.push(await measure(peers, Number(values.idle) * 1000, values.profile));
+    rows.push(await measure(peers, Number(values.idle) * 1000, values));
   }
   const run = { schema: 'dtunnel.many-peers/1', machine: machineFacts(), rows };
   mkdirSync(RESULTS, { recursive: true });
@@ -97,8 +100,13 @@ async function main(): Promise<void> {
   process.stdout.write(values.json === true ? `${JSON.stringify(run)}\n` : `${table(rows)}\nraw results: ${file}\n`);
 }
 
-async function measure(peers: number, idleMs: number, profile: string | undefined): Promise<Row> {
-  const rig = await buildRig({ internet: 'direct' });
+async function measure(
+  peers: number,
+  idleMs: number,
+  { profile, priority }: { readonly profile?: string | undefined; readonly priority: boolean },
+): Promise<Row> {
+  const plain = await buildRig({ internet: 'direct' });
+  const rig = priority ? prioritized(plain) : plain;
   try {
     const hub = await Hub.prepare(rig, peers, profile);
     const text = hub.config();

@@ -76,7 +76,8 @@ export class Caller implements LegOwner {
 
   /** Starts, goes on with and stops calling, given what carries our traffic now. */
   drive(current: Session | undefined, everUp: boolean, now: Instant): void {
-    const trouble = current === undefined || current.health !== 'alive';
+    const view = this.#viewOfCurrent(current);
+    const trouble = view?.health !== 'alive';
     this.#troubleSince = trouble ? (this.#troubleSince ?? now) : undefined;
     const paused = this.#pausedUntil !== undefined && now < this.#pausedUntil;
     const idle = !this.#host.settings.enabled || this.#context.draining || paused;
@@ -84,7 +85,7 @@ export class Caller implements LegOwner {
     const decision = decideCalls({
       now,
       legs: legs.map((leg) => viewOf(leg, current)),
-      current: viewOfCurrent(current),
+      current: view,
       troubleSince: this.#troubleSince,
       everUp,
     });
@@ -103,7 +104,7 @@ export class Caller implements LegOwner {
   isStandby(session: Session, current: Session | undefined): boolean {
     const { leg } = session;
     if (session === current || leg === undefined || leg.live !== session) return false;
-    return keepsStandby(viewOfCurrent(current), viewOf(leg, current));
+    return keepsStandby(this.#viewOfCurrent(current), viewOf(leg, current));
   }
 
   /** Gives a session that we called to its leg. */
@@ -248,6 +249,22 @@ export class Caller implements LegOwner {
     this.#context.event(event);
   }
 
+  /**
+   * What carries our traffic. Once it is in trouble only something that comes ends that: a process that stood still begins
+   * to count the silence anew, and would give up a call that the far end is answering.
+   */
+  #viewOfCurrent(current: Session | undefined): CallInput['current'] {
+    if (current === undefined) return undefined;
+    const { association, health, speaks, draining, lastReceive } = current;
+    const isSilent = this.#troubleSince !== undefined && lastReceive <= this.#troubleSince;
+    return {
+      role: association.role,
+      health: health === 'alive' && isSilent ? 'troubled' : health,
+      speaks,
+      draining,
+    };
+  }
+
   get #all(): readonly Leg[] {
     return this.#strays.length === 0 ? this.#legs : [...this.#legs, ...this.#strays];
   }
@@ -276,12 +293,6 @@ function renewalPath(leg: Leg): Path | undefined {
 function viewOf(leg: Leg, current: Session | undefined): LegView {
   const isCurrent = current !== undefined && leg.live === current;
   return { index: leg.index, live: leg.live?.health, isCurrent, remembered: leg.remembered };
-}
-
-function viewOfCurrent(current: Session | undefined): CallInput['current'] {
-  if (current === undefined) return undefined;
-  const { association, health, speaks, draining } = current;
-  return { role: association.role, health, speaks, draining };
 }
 
 /** The first retransmission timer of a handshake along a path of which this much is known. */

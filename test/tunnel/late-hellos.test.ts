@@ -115,4 +115,19 @@ describe('calls that cross', () => {
     expect(linked(sites)).toBe(true);
     expect(berlin.tunnel.halfOpen).toBe(0);
   });
+
+  it('a call is not given up because its process stood still for a moment', () => {
+    const sites = linkedSites(REAL);
+    const { world, berlin, paris } = sites;
+    bothWays(sites, 100, 20_000);
+    world.run(3000);
+    berlin.kill();
+    paris.events.length = 0;
+    world.until(() => paris.eventsOf('handshake-started').length > 0);
+    paris.frozen = true;
+    world.run(700);
+    paris.thaw();
+    world.run(5000);
+    expect(paris.eventsOf('handshake-started')).toHaveLength(1);
+  });
 });
