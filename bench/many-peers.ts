@@ -89,14 +89,14 @@ async function main(): Promise<void> {
     return;
   }
   const rows: Row[] = [];
-  for (const peers of values.peers.split(',').map(Number)) {
-    process.stderr.write(`${peers} peers\n`);
-    rows.push(await measure(peers, Number(values.idle) * 1000, values));
-  }
   const run = { schema: 'dtunnel.many-peers/1', machine: machineFacts(), rows };
   mkdirSync(RESULTS, { recursive: true });
   const file = join(RESULTS, `many-peers-${run.machine.date.slice(0, 19).replaceAll(':', '')}.json`);
-  writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
+  for (const peers of values.peers.split(',').map(Number)) {
+    process.stderr.write(`${peers} peers\n`);
+    rows.push(await measure(peers, Number(values.idle) * 1000, values));
+    writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
+  }
   process.stdout.write(values.json === true ? `${JSON.stringify(run)}\n` : `${table(rows)}\nraw results: ${file}\n`);
 }
 
