@@ -363,7 +363,7 @@ export class Daemon {
   }
 
   #watch(): void {
-    const { clock, wallClock, watchNetwork } = this.#options.parts;
+    const { clock, localAddresses, wallClock, watchNetwork } = this.#options.parts;
     const { plane, driver } = this.#running();
     this.#undo.push(
       startPulse({
@@ -380,7 +380,7 @@ export class Daemon {
     this.#undo.push(
       watchNetwork(plane.deviceName, () => {
         this.#tell({ event: 'network.changed', level: 'debug', msg: 'the network of this host changed' });
-        driver.input((tunnel, now) => tunnel.networkChanged(now));
+        driver.input((tunnel, now) => tunnel.networkChanged(localAddresses(), now));
       }),
     );
     const { watchdogInterval } = this.#manager;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Fingerprint } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import { parseFingerprint } from '../crypto/fingerprint.ts';
-import { parseAddress } from '../net/address.ts';
+import { type Address, parseAddress } from '../net/address.ts';
 import { endpointKey, literalEndpoint, type Path, parseHostPort } from '../net/endpoint.ts';
 import type { PeerSnapshot } from '../tunnel/effects.ts';
 import { fileProblem, readRegularFile } from './regular-file.ts';
@@ -42,7 +42,7 @@ export class LastKnownFile {
       this.#options.onProblem('ignored', parsed.error);
       return new Map();
     }
-    const here = this.#options.localAddresses();
+    const here = new Set(this.#options.localAddresses());
     // An address this host has no longer would keep every datagram from leaving.
     const usable = ({ remote, local }: Path): Path => ({
       remote,
@@ -100,7 +100,7 @@ export class LastKnownFile {
 export interface LastKnownOptions {
   readonly path: string;
   /** The addresses this host has now. */
-  readonly localAddresses: () => ReadonlySet<string>;
+  readonly localAddresses: () => readonly Address[];
   /** Told once of a file that is ignored, and of the first of several writes that fail. */
   readonly onProblem: (what: 'ignored' | 'unwritten', reason: string) => void;
 }

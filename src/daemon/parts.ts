@@ -5,6 +5,7 @@ import type { Loaded } from '../config/load.ts';
 import type { InterfaceSettings } from '../config/settings.ts';
 import type { Identity } from '../crypto/identity.ts';
 import type { CryptoSource } from '../dtls/options.ts';
+import type { Address } from '../net/address.ts';
 import type { Plane, PlaneOptions } from '../plane/plane.ts';
 import type { Resolution, TunnelFace, TunnelOptions } from '../tunnel/face.ts';
 import type { MakeAlarm } from './driver.ts';
@@ -37,8 +38,8 @@ export interface DaemonParts {
   readonly watchNetwork: (device: string, onChange: () => void) => () => void;
   /** Packets the kernel could not queue on a device; undefined when it does not say. */
   readonly tunOverflows: (device: string) => number | undefined;
-  /** The addresses of this host now, in canonical text. */
-  readonly localAddresses: () => ReadonlySet<string>;
+  /** The addresses of this host now, of all interfaces that are up. */
+  readonly localAddresses: () => readonly Address[];
   /** Who holds a UDP port, if that can be seen. */
   readonly portHolder: (port: number) => PortHolder | undefined;
   /** Lanes for `Lanes = auto`. */

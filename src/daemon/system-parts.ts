@@ -4,7 +4,7 @@ import { monotonicClock } from '../base/clock.ts';
 import { loadSettings } from '../config/load.ts';
 import { runtimeDir } from '../control/paths.ts';
 import { systemRandom } from '../crypto/random.ts';
-import { parseAddress } from '../net/address.ts';
+import { type Address, parseAddress } from '../net/address.ts';
 import { notifyServiceManager } from '../plane/host.ts';
 import { openNativePlane } from '../plane/native-plane.ts';
 import { Tunnel } from '../tunnel/tunnel.ts';
@@ -52,6 +52,11 @@ export function systemParts(environment: Readonly<Record<string, string | undefi
   };
 }
 
+function localAddresses(): readonly Address[] {
+  const all = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
+  return all.map(({ address }) => parseAddress(address)).filter((address) => address !== undefined);
+}
+
 /** Packets that found the device's queue full: the kernel counts them as dropped on transmission (tun.c). */
 function tunOverflows(device: string): number | undefined {
   try {
@@ -59,11 +64,6 @@ function tunOverflows(device: string): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-function localAddresses(): ReadonlySet<string> {
-  const entries = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return new Set(entries.flatMap(({ address }) => parseAddress(address) ?? []));
 }
 
 /** group(5). */

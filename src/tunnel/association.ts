@@ -9,6 +9,7 @@ import type { SansIo } from '../dtls/sans-io.ts';
 import type { Path } from '../net/endpoint.ts';
 import type { Context } from './context.ts';
 import type { HandshakeTrigger } from './effects.ts';
+import { helloRandom } from './hello.ts';
 import { CALL_TIMER_CEILING, FLIGHT_SIZES, PROTOCOL, UNPROVEN_FACTOR } from './limits.ts';
 import type { SlotLease } from './slots.ts';
 
@@ -65,6 +66,8 @@ export class Association {
   /** Octets received during the handshake, and when the latest came. */
   received = 0;
   heardAt: Instant | undefined;
+  /** Client: the random of its hello, the same in all its datagrams; undefined before the first was made. */
+  helloRandom: string | undefined;
   readonly #context: Context;
   readonly #engine: SansIo;
   #owner: AssociationOwner;
@@ -215,6 +218,7 @@ export class Association {
       if (this.#closed) return;
       switch (effect.kind) {
         case 'transmit':
+          if (this.role === 'client') this.helloRandom ??= helloRandom(effect.datagram);
           this.#transmit(effect.datagram);
           break;
         case 'install':

@@ -209,7 +209,7 @@ export class Caller implements LegOwner {
 
   call(leg: Leg, path: Path, trigger: HandshakeTrigger, now: Instant): Association | undefined {
     // One handshake along a path at a time: those of two could not be told apart.
-    if (this.#context.registry.along(path).some((association) => !association.installed)) return undefined;
+    if (!this.#context.admitsCall(path, now)) return undefined;
     const lease = this.#context.slots.take(now);
     if (lease === undefined) return undefined;
     const { settings, id, memories } = this.#host;

@@ -48,6 +48,8 @@ export interface Context {
   uniform(): number;
   /** Has `host` looked up unless that is under way; the answer goes to every peer that uses it. */
   resolve(host: string): void;
+  /** Whether a handshake may be begun along `path` now. */
+  admitsCall(path: Path, now: Instant): boolean;
   /** Enters an association into the indexes, moves it in them, takes it out. */
   readonly registry: Registry;
   /** `peer` needs to settle once the input at hand is dealt with. */

@@ -49,8 +49,8 @@ export interface TunnelFace {
   moved(slot: SessionSlot, path: Path, now: Instant): void;
   /** Answer to `resolve`. */
   resolved(host: string, answer: Resolution, now: Instant): void;
-  /** Local addresses or routes changed (netlink): paths may be gone, better ones may be there. */
-  networkChanged(now: Instant): void;
+  /** Local addresses (now `ours`) or routes changed (netlink): paths may be gone, better ones may be there. */
+  networkChanged(ours: readonly Address[], now: Instant): void;
   /** Applies new settings hitlessly: peers come, go and change; associations that still hold stay. */
   reload(settings: Settings, identity: Identity, now: Instant): void;
   /** Fresh handshake beside the current one: with one peer, or all. False: no such peer. */

@@ -1,4 +1,4 @@
-import type { Fingerprint, Instant, PathMtu, SessionSlot } from '../base/brand.ts';
+import { type Fingerprint, type Instant, later, type PathMtu, type SessionSlot } from '../base/brand.ts';
 import type { CloseReason, Established } from '../dtls/effects.ts';
 import { type Address, addressBytes, family } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
@@ -7,6 +7,7 @@ import { Reader } from '../wire/reader.ts';
 import { Association, type AssociationOwner } from './association.ts';
 import type { Context, Doorkeeper } from './context.ts';
 import type { HandshakeTrigger } from './effects.ts';
+import { helloRandom } from './hello.ts';
 import {
   CALLBACK_BURST,
   CALLBACK_RATE,
@@ -16,6 +17,7 @@ import {
   CONNECTION_ID_LENGTH,
   HALF_OPEN_AUTO,
   HALF_OPEN_BYTES,
+  HALF_OPEN_STALLED,
   HALF_OPEN_STRANGERS,
   HALF_OPEN_TIMEOUT,
   MAX_REFUSED,
@@ -86,6 +88,21 @@ export class FrontDoor implements AssociationOwner {
     if (type === WITH_CONNECTION_ID) this.#withConnectionId(r.view(CONNECTION_ID_LENGTH), path, datagram, now);
     else if (epoch > 0) this.#protected(path, datagram, now);
     else this.#plaintext(type, path, datagram, now);
+  }
+
+  /**
+   * Whether a call of ours may begin along `path`: one handshake at a time. One that the far end began and has said
+   * nothing in since gives way: both ends may have given up their calls for each other's (hellos that crossed).
+   */
+  admitsCall(path: Path, now: Instant): boolean {
+    for (const association of this.#context.registry.along(path)) {
+      if (association.installed) continue;
+      const silentSince = association.heardAt ?? association.startedAt;
+      const stalled = association.role === 'server' && now >= later(silentSince, HALF_OPEN_STALLED);
+      if (!stalled || !this.#halfOpen.has(association)) return false;
+      this.#giveUp([association], now);
+    }
+    return true;
   }
 
   /** Ends all that is half open. */
@@ -217,7 +234,7 @@ export class FrontDoor implements AssociationOwner {
   }
 
   #accept(path: Path, hello: Uint8Array, random: string, known: boolean, now: Instant): void {
-    if (this.#ourCallGoesFirst(path, now)) {
+    if (this.#ourCallGoesFirst(path, random, now)) {
       this.#ignore(path, 'simultaneous');
       return;
     }
@@ -234,24 +251,21 @@ export class FrontDoor implements AssociationOwner {
 
   /**
    * Both ends call each other along the same path. One handshake is enough, and their datagrams could not be told
-   * apart. Ours stays when the far end has shown its certificate in it, for then ours may complete at any moment; or when
-   * it got an answer and our fingerprint is the smaller one. The far end judges alike, if it knows whom it calls: a call
-   * back to an unknown sender goes on beside the far end's, which knows us and decides; what completes ends the other.
+   * apart. Ours stays when the far end has shown its certificate in it, for then it may complete at any moment; or when it
+   * got an answer and its hello has the smaller random. The far end judges alike: both hellos are all that both ends know
+   * for certain, since who calls back a sender of unknown records does not know whom.
    */
-  #ourCallGoesFirst(path: Path, now: Instant): boolean {
-    const ours = this.#context.registry
-      .along(path)
-      .filter((a) => a.role === 'client' && !a.installed && a.peer !== undefined);
+  #ourCallGoesFirst(path: Path, random: string, now: Instant): boolean {
+    const ours = this.#context.registry.along(path).filter((a) => a.role === 'client' && !a.installed);
     for (const call of ours) {
       if (call.fingerprint !== undefined) return true;
-      const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
-      const theirs = peer?.settings.fingerprints[0];
       // An answer long ago proves nothing: the far end may have started again since.
       const answered = call.heardAt !== undefined && now - call.heardAt < CALL_STALLED;
-      if (answered && theirs !== undefined && this.#context.identity.fingerprint < theirs) return true;
+      if (answered && call.helloRandom !== undefined && call.helloRandom < random) return true;
     }
     for (const call of ours) {
       call.abandon(now);
+      this.#forget(call);
       const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
       if (peer !== undefined) this.#context.touch(peer);
     }
@@ -393,14 +407,6 @@ function fromServer(message: number | undefined): boolean {
   return message !== undefined && [0, 2, 3, 12, 13, 14].includes(message);
 }
 
-/** The random in an unfragmented ClientHello (RFC 6347 §4.2.1): two datagrams with the same one are the same hello. */
-function helloRandom(datagram: Uint8Array): string | undefined {
-  const r = new Reader(datagram.subarray(RECORD_HEADER + HANDSHAKE_HEADER));
-  r.uint(2);
-  const random = r.view(32);
-  return r.ok ? toHex(random) : undefined;
-}
-
 /** What shares a rate limit: an IPv4 address, or an IPv6 /64, which one host may own. */
 function sourceOf(address: Address): string {
   return family(address) === 4 ? address : toHex(addressBytes(address).subarray(0, 8));
@@ -420,4 +426,3 @@ const HANDSHAKE = 22;
 const WITH_CONNECTION_ID = 25;
 const CLIENT_HELLO = 1;
 const RECORD_HEADER = 13;
-const HANDSHAKE_HEADER = 12;

@@ -123,6 +123,9 @@ export const HALF_OPEN_STRANGERS = 0.75;
 /** A half-open handshake is ended after this long. */
 export const HALF_OPEN_TIMEOUT: Duration = seconds(15);
 
+/** One that has said nothing for this long gives way to our own call along the same path: both may have given up theirs. */
+export const HALF_OPEN_STALLED: Duration = seconds(3);
+
 /** Octets one half-open handshake may receive: two chains of certificates with retransmissions. */
 export const HALF_OPEN_BYTES = 64 * 1024;
 

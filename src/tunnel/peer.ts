@@ -216,13 +216,14 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     return true;
   }
 
-  /** Local addresses or routes changed. */
-  networkChanged(now: Instant): void {
+  /** Local addresses or routes changed; `ours` are the addresses that are left. */
+  networkChanged(ours: readonly Address[], now: Instant): void {
     this.#caller.networkChanged(now);
     for (const session of this.#sessions) {
       const { path, role } = session.association;
-      // The kernel chooses the source afresh; the far end notices and follows.
-      if (role === 'client' && path.local !== undefined) {
+      // The kernel chooses the source afresh; the far end notices and follows. A server keeps the address at which it
+      // was called while it has it: behind a NAT of its own the client expects no other.
+      if (path.local !== undefined && (role === 'client' || !ours.includes(path.local))) {
         session.association.move({ remote: path.remote, local: undefined });
       }
       session.suspect(now);

@@ -11,6 +11,7 @@ import {
 import { invariant } from '../base/invariant.ts';
 import type { PeerSettings, Settings } from '../config/settings.ts';
 import type { Identity } from '../crypto/identity.ts';
+import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
 import { Reader } from '../wire/reader.ts';
 import type { Context } from './context.ts';
@@ -122,9 +123,9 @@ export class Tunnel implements TunnelFace {
     this.#settleTouched(now);
   }
 
-  networkChanged(now: Instant): void {
+  networkChanged(ours: readonly Address[], now: Instant): void {
     for (const peer of this.#table.all) {
-      peer.networkChanged(now);
+      peer.networkChanged(ours, now);
       this.#touched.add(peer);
     }
     this.#settleTouched(now);
@@ -378,6 +379,7 @@ export class Tunnel implements TunnelFace {
       identify: (fingerprint) => this.#identify(fingerprint),
       uniform: () => new Reader(crypto.random(6)).uint(6) / 2 ** 48,
       resolve: (host) => this.#resolve(host),
+      admitsCall: (path, now) => this.#door.admitsCall(path, now),
       touch: (peer) => this.#touched.add(peer),
       routesChanged: (now) => {
         if (this.#hasSharedPrefixes) this.#updateRoutes(now);

@@ -70,7 +70,7 @@ describe('the file', () => {
   const make = (local: readonly string[] = []): LastKnownFile =>
     new LastKnownFile({
       path: directory.path('hub.peers'),
-      localAddresses: () => new Set(local),
+      localAddresses: () => local.map(address),
       onProblem: (what, reason) => problems.push(`${what}: ${reason}`),
     });
   const content = (): string => readFileSync(directory.path('hub.peers'), 'utf8');
@@ -149,7 +149,7 @@ describe('the file', () => {
     problems.length = 0;
     const linked = new LastKnownFile({
       path: directory.path('link.peers'),
-      localAddresses: () => new Set(),
+      localAddresses: () => [],
       onProblem: (what, reason) => problems.push(`${what}: ${reason}`),
     });
     symlinkSync(directory.path('elsewhere'), directory.path('link.peers'));
@@ -168,7 +168,7 @@ describe('the file', () => {
 
     const blocked = new LastKnownFile({
       path: directory.path('none/hub.peers'),
-      localAddresses: () => new Set(),
+      localAddresses: () => [],
       onProblem: (what, reason) => problems.push(`${what}: ${reason}`),
     });
     for (let i = 0; i < 3; i++) {

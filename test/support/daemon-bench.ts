@@ -124,7 +124,7 @@ export class DaemonWorld {
       environment: options.environment ?? {},
       watchNetwork: () => () => undefined,
       tunOverflows: () => 0,
-      localAddresses: () => new Set([options.at]),
+      localAddresses: () => [address(options.at)],
       portHolder: () => ({ pid: 733, name: 'openvpn' }),
       lanes: 1,
       controlGid: undefined,

@@ -187,6 +187,18 @@ export class Site {
     this.#natPort++;
   }
 
+  /** It has these outer addresses from now on, and is told that something changed. */
+  moveTo(addresses: readonly string[]): void {
+    this.options = { ...this.options, addresses };
+    this.networkChanged();
+  }
+
+  /** Is told that its network changed in some way. */
+  networkChanged(): void {
+    const ours = this.options.addresses.map(address);
+    this.do((tunnel, now) => tunnel.networkChanged(ours, now));
+  }
+
   /** Runs `input` against the tunnel and performs what follows. */
   do<T>(input: (tunnel: Tunnel, now: Instant) => T): T {
     const result = input(this.tunnel, this.#world.now);

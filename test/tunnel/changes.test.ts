@@ -3,13 +3,16 @@ import { seconds } from '../../src/base/brand.ts';
 import { losses } from '../support/world.ts';
 import { bothWays, linked, linkedSites, REAL, twoSites } from './sites.ts';
 
+/** Round trip of the usual wire. */
+const RTT = 20;
+
 describe('a change of local addresses or routes', () => {
   it('is used at once: the far end follows without waiting for a timer', () => {
     const sites = linkedSites({ nat: '192.0.2.99' });
     const { world, berlin, paris } = sites;
     world.run(3000);
     paris.rebind();
-    paris.do((tunnel, now) => tunnel.networkChanged(now));
+    paris.networkChanged();
     const took = world.until(() => berlin.eventsOf('endpoint-changed').length > 0);
     expect(took).toBeLessThanOrEqual(10 + 20 + 1);
     const { toBerlin, toParis } = bothWays(sites, 10, 1000);
@@ -17,6 +20,28 @@ describe('a change of local addresses or routes', () => {
     expect(losses(toBerlin, berlin)).toEqual({ lost: 0, duplicated: 0 });
     expect(losses(toParis, paris)).toEqual({ lost: 0, duplicated: 0 });
   });
+
+  it.each(['berlin', 'paris'] as const)(
+    'takes away the address that %s is called at: it goes on from another',
+    (which) => {
+      // Whoever is the server of the association answers from the address it was called at, and that one is gone.
+      const sites = linkedSites({ parisCalls: which === 'berlin', berlinCalls: which === 'paris' });
+      const { world, berlin, paris } = sites;
+      world.run(3000);
+      const site = sites[which];
+      const other = which === 'berlin' ? paris : berlin;
+      expect(site.peer(other.name).association?.role).toBe('server');
+      const { toBerlin, toParis } = bothWays(sites, 1, 3000);
+      world.run(1000);
+      site.moveTo(['192.0.2.77']);
+      world.run(4000);
+      const since = (sent: readonly number[]) => sent.slice(1000 + 3 * RTT);
+      expect(losses(since(toBerlin), berlin)).toEqual({ lost: 0, duplicated: 0 });
+      expect(losses(since(toParis), paris)).toEqual({ lost: 0, duplicated: 0 });
+      expect(other.peer(site.name).association?.path.remote.address).toBe('192.0.2.77');
+      expect(other.eventsOf('handshake-started').length).toBe(1);
+    },
+  );
 
   it('makes a caller that was waiting call at once', () => {
     const sites = twoSites();
@@ -26,7 +51,7 @@ describe('a change of local addresses or routes', () => {
     paris.start();
     world.run(60_000);
     world.quality('203.0.113.10', '198.51.100.7', {});
-    paris.do((tunnel, now) => tunnel.networkChanged(now));
+    paris.networkChanged();
     expect(world.until(() => linked(sites))).toBeLessThan(1100);
   });
 
@@ -34,7 +59,7 @@ describe('a change of local addresses or routes', () => {
     const sites = linkedSites();
     const before = sites.paris.peer('berlin').association?.slot;
     const { toBerlin } = bothWays(sites, 10, 3000);
-    for (let i = 0; i < 20; i++) sites.world.after(i * 100, () => sites.paris.do((t, now) => t.networkChanged(now)));
+    for (let i = 0; i < 20; i++) sites.world.after(i * 100, () => sites.paris.networkChanged());
     sites.world.run(4000);
     expect(losses(toBerlin, sites.berlin)).toEqual({ lost: 0, duplicated: 0 });
     expect(sites.paris.peer('berlin').association?.slot).toBe(before);

@@ -1,33 +1,21 @@
 import { ms, seconds } from '../../src/base/brand.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { losses, plus, type Site } from '../support/world.ts';
-import { linked, type PairOfSites, twoSites } from './sites.ts';
+import { ACTS, perform } from './acts.ts';
+import { BERLIN_ADDRESSES, linked, type PairOfSites, twoSites } from './sites.ts';
 
-/** What happens to either end at any time. */
-function disturb(site: Site, random: SeededRandom): void {
-  switch (random.below(4)) {
-    case 0:
-    case 1:
-      if (site.running) site.do((tunnel, now) => tunnel.rekey(undefined, now));
-      break;
-    case 2:
-      if (site.running) {
-        site.reload(site.settings.peers.map((peer) => ({ ...peer, deadAfter: seconds(2 + random.below(10)) })));
-      }
-      break;
-    default:
-      if (site.running) site.kill();
-      site.start();
-  }
-}
-
-/** One random life: both ends rekey, reload, restart at once and apart, on a bad path that then is a good one. */
+/**
+ * One random life: both ends rekey, reload, restart, roam and drain, at once and apart, on a bad path that then is a
+ * good one.
+ */
 export function live(seed: number): { readonly sites: PairOfSites; readonly failure: string | undefined } {
   const random = new SeededRandom(seed * 7919);
   const sites = twoSites({
     seed,
     berlinCalls: random.chance(0.5),
     parisCalls: true,
+    berlinAddresses: BERLIN_ADDRESSES,
+    ...(random.chance(0.3) ? { nat: '192.0.2.99' } : {}),
     quality: {
       delay: 1 + random.below(60),
       jitter: random.below(40),
@@ -41,19 +29,21 @@ export function live(seed: number): { readonly sites: PairOfSites; readonly fail
   berlin.start();
   world.run(random.below(200));
   paris.start();
+  const disturb = (site: Site): void => perform(ACTS[random.below(ACTS.length)] ?? 'rekey', site, world, random);
   const rounds = 1 + random.below(6);
   for (let i = 0; i < rounds; i++) {
-    world.after(random.below(10_000), () => disturb(berlin, random));
-    world.after(random.below(10_000), () => disturb(paris, random));
+    world.after(random.below(10_000), () => disturb(berlin));
+    world.after(random.below(10_000), () => disturb(paris));
     const both = random.below(10_000);
-    world.after(both, () => disturb(berlin, random));
-    world.after(both, () => disturb(paris, random));
+    world.after(both, () => disturb(berlin));
+    world.after(both, () => disturb(paris));
   }
-  world.run(10_000);
+  // A drain that began at the end of it takes a second and a half.
+  world.run(12_000);
   for (const site of [berlin, paris]) {
     site.reload(site.settings.peers.map((peer) => ({ ...peer, rekeyAfter: 'off' as const, deadAfter: seconds(10) })));
   }
-  world.quality('203.0.113.10', '198.51.100.7', { delay: 10 });
+  for (const address of BERLIN_ADDRESSES) world.quality(address, '*', { delay: 10 });
   // An end that cannot call is found by the other's keepalive, 25 s apart, at the latest.
   world.run(30_000);
   if (!linked(sites)) return { sites, failure: 'not linked' };

@@ -18,6 +18,9 @@ export const REAL = { engines: systemEngines, cipher: REAL_CIPHER } as const;
 /** Neither hidden nor signed: see quick-engine.ts. */
 export const QUICK = { engines: QUICK_ENGINES, cipher: QUICK_CIPHER } as const;
 
+/** A multi-homed Berlin. */
+export const BERLIN_ADDRESSES: readonly string[] = ['203.0.113.10', '203.0.113.11'];
+
 /** How a pair of sites differs from the usual: Paris calls Berlin. */
 export interface PairOptions extends WorldOptions {
   /** Berlin has an endpoint of Paris. */
@@ -30,6 +33,8 @@ export interface PairOptions extends WorldOptions {
   readonly parisInterface?: Partial<InterfaceSettings>;
   /** Both know after a restart where the other was. */
   readonly remember?: boolean;
+  /** Berlin's, the one that Paris calls among them; the first is its source. */
+  readonly berlinAddresses?: readonly string[];
   /** Paris is behind this NAT. */
   readonly nat?: string;
 }
@@ -47,7 +52,7 @@ export function twoSites(options: PairOptions = {}): PairOfSites {
   const world = new World({ ...QUICK, ...options });
   const berlin = world.site('berlin', {
     identity: BERLIN,
-    addresses: ['203.0.113.10'],
+    addresses: options.berlinAddresses ?? ['203.0.113.10'],
     remembers: remember,
     interface: options.berlinInterface ?? {},
     peers: [
