@@ -29,10 +29,18 @@ export class LogFile {
     }
   };
 
+  /** The new file is there before the old one goes: without it the descriptor's number could soon be somebody else's. */
   #turnOver(): void {
+    const next = open(`${this.#path}.new`);
+    try {
+      renameSync(this.#path, `${this.#path}.1`);
+      renameSync(`${this.#path}.new`, this.#path);
+    } catch (error) {
+      closeSync(next);
+      throw error;
+    }
     closeSync(this.#fd);
-    renameSync(this.#path, `${this.#path}.1`);
-    this.#fd = open(this.#path);
+    this.#fd = next;
     this.#size = 0;
   }
 }

@@ -1,4 +1,14 @@
-import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Duration } from '../../src/base/brand.ts';
 import { prettyLine, toLogRecord } from '../../src/control/log-line.ts';
@@ -175,6 +185,23 @@ describe('a log file', () => {
     for (const size of sizes) expect(size).toBeLessThanOrEqual(1024 * 1024);
     expect(existsSync(directory.path('x.log.2'))).toBe(false);
     expect(statSync(directory.path('x.log')).mode & 0o777).toBe(0o640);
+  });
+
+  it('keeps its descriptor while no new file can be made, and turns over once it can', () => {
+    const file = new LogFile(directory.path('x.log'));
+    const line = `${'x'.repeat(1023)}\n`;
+    // As on a full disk: the new file cannot be made.
+    mkdirSync(directory.path('x.log.new'));
+    for (let i = 0; i < 1500; i++) file.write(line);
+    // A descriptor closed too early would be this file's now, and the log would run into it.
+    const bystander = openSync(directory.path('bystander'), 'w');
+    for (let i = 0; i < 1500; i++) file.write(line);
+    expect(readFileSync(directory.path('bystander'), 'utf8')).toBe('');
+    closeSync(bystander);
+    rmdirSync(directory.path('x.log.new'));
+    for (let i = 0; i < 10; i++) file.write(line);
+    expect(statSync(directory.path('x.log')).size).toBe(10 * line.length);
+    expect(statSync(directory.path('x.log.1')).size).toBe(1024 * 1024);
   });
 
   it('is never written through a link', () => {
