@@ -32,6 +32,12 @@ export interface HostFacts {
 /** Routes of last resort: the highest metrics there are, so that anything else wins while the device lives. */
 export const BLACKHOLE_METRIC = 4_294_967_000;
 
+/**
+ * The kernel's own choice for IPv6 (IP6_RT_PRIO_USER), said aloud: a removal without metric takes the route with the
+ * lowest one, which may be another that was just added. For IPv4 the kernel's choice is the lowest there is.
+ */
+const IPV6_METRIC = 1024;
+
 /** Preferences of our two rules: before the main table's 32766, as wg-quick's are. */
 export const RULE_SUPPRESS = 32_000;
 export const RULE_TABLE = 32_001;
@@ -148,8 +154,9 @@ function routeChanges(
   const { device, freeTable } = facts;
   const { table, routeMetric, failClosed } = settings.interface;
   const target = ruled.has(prefixText(prefix)) ? ` table ${freeTable}` : table === 'auto' ? '' : ` table ${table}`;
-  const metric = routeMetric === undefined ? '' : ` metric ${routeMetric}`;
   const version = family(prefix.address);
+  const chosen = routeMetric ?? (version === 6 ? IPV6_METRIC : undefined);
+  const metric = chosen === undefined ? '' : ` metric ${chosen}`;
   const text = prefixText(prefix);
   const changes: HostChange[] = [];
   if (facts.withheld?.has(text) !== true) {

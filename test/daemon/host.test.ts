@@ -52,7 +52,7 @@ describe('the plan of a host', () => {
       'address add 172.31.0.2/30 dev dt-paris',
       'route add 10.1.0.0/16 dev dt-paris',
       'route replace blackhole 10.1.0.0/16 metric 4294967000',
-      'route add fd99::/64 dev dt-paris',
+      'route add fd99::/64 dev dt-paris metric 1024',
       'route replace blackhole fd99::/64 metric 4294967000',
     ]);
   });
@@ -241,8 +241,19 @@ describe('a host', () => {
     expect([...ip.present].sort()).toEqual(before);
     ip.refuse = undefined;
     await made.change(next);
-    expect([...ip.present]).toContain('route fd77::/64 dev dt-paris');
+    expect([...ip.present]).toContain('route fd77::/64 dev dt-paris metric 1024');
     expect([...ip.present]).not.toContain('route 10.1.0.0/16 dev dt-paris');
+  });
+
+  it('changes the metric of routes there and back: an IPv6 route is never taken for another', async () => {
+    const { host: made, ip } = host();
+    await made.setUp(settings(), 'dt-paris', 1420);
+    const before = [...ip.present].sort();
+    await made.change(settings({ iface: 'Address = 172.31.0.2/30\nRouteMetric = 50' }));
+    const routes = [...ip.present].filter((line) => line.startsWith('route fd99::/64'));
+    expect(routes).toEqual(['route fd99::/64 dev dt-paris metric 50']);
+    await made.change(settings());
+    expect([...ip.present].sort()).toEqual(before);
   });
 
   it('asks ip(8) once per family for a change, and not at all for none', async () => {

@@ -28,7 +28,7 @@ export class FakeIp implements Ip {
         return { done, failure: saying };
       }
       this.lines.push(`-${family} ${line}`);
-      this.#apply(line);
+      this.#apply(family, line);
       this.onLine(family);
     }
     return { done: lines.length, failure: undefined };
@@ -43,13 +43,21 @@ export class FakeIp implements Ip {
     return this.ordersQueues;
   }
 
-  #apply(line: string): void {
+  #apply(family: 4 | 6, line: string): void {
     const match = /^(address|route|rule) (add|replace|del) (.*)$/.exec(line);
     if (match === null) return;
     const [, object, verb, rest = ''] = match;
     const entry = `${object} ${rest.replace(/ nodad$/, '')}`;
-    if (verb === 'del') this.present.delete(entry);
+    if (verb === 'del') this.present.delete(family === 6 ? this.#firstOf(entry) : entry);
     else this.present.add(entry);
+  }
+
+  /** IPv6: a removal that names no metric takes the route with the lowest one (ip6_route_del). */
+  #firstOf(entry: string): string {
+    if (entry.includes(' metric ')) return entry;
+    const metric = (text: string): number => Number(/ metric (\d+)/.exec(text)?.[1] ?? 1024);
+    const alike = [...this.present].filter((text) => text === entry || text.startsWith(`${entry} metric `));
+    return alike.sort((a, b) => metric(a) - metric(b))[0] ?? entry;
   }
 }
 
