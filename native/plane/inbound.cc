@@ -14,8 +14,9 @@
 namespace dtunnel {
 namespace {
 
-// How often `moved` may be repeated for a session.
-constexpr std::uint64_t kMovedEveryNs = 1'000'000'000;
+// How often `moved` may be repeated for a session: often enough for an address that changes twice within a second, or
+// whose challenge was lost, and seldom enough that a path that flaps with every record costs nothing.
+constexpr std::uint64_t kMovedEveryNs = 200'000'000;
 // A peer with lanes has moved when the port it is known by has been silent this long while others speak.
 constexpr std::uint64_t kLaneSilenceNs = 2'000'000'000;
 // Application data below this first octet is a control message: no IP version begins so.

@@ -160,7 +160,7 @@ export type PlaneEvent =
     }
   /** The first authenticated record of a session arrived. */
   | { readonly kind: 'confirmed'; readonly slot: SessionSlot; readonly at: Instant }
-  /** An authenticated newest record came from another path than the session's. Repeated at most once a second. */
+  /** An authenticated newest record came from another path than the session's. Repeated five times a second at most. */
   | { readonly kind: 'moved'; readonly slot: SessionSlot; readonly path: Path; readonly at: Instant }
   /** An offload failed at run time and was switched off. */
   | { readonly kind: 'offload-disabled'; readonly offload: Offload; readonly error: string }

@@ -72,7 +72,7 @@ interface MemoryState {
 const WINDOW = 8192;
 
 /** How often `moved` is repeated. */
-const MOVED_EVERY = 1000;
+const MOVED_EVERY = 200;
 
 interface MemorySession {
   readonly keys: SessionKeys;

@@ -34,6 +34,18 @@ describe('a peer whose address changes', () => {
     expect(took).toBeLessThanOrEqual(1 + 10 + 20);
   });
 
+  it('is followed each time when it changes several times a second', () => {
+    const sites = linkedSites({ nat: NAT });
+    const { world, berlin, paris } = sites;
+    bothWays(sites, 1, 10_000);
+    world.run(3000);
+    for (let i = 1; i <= 8; i++) {
+      paris.rebind();
+      expect(world.until(() => berlin.eventsOf('endpoint-changed').length === i)).toBeLessThanOrEqual(1 + 10 + 20);
+      world.run(250);
+    }
+  });
+
   it('is followed while idle, by its keepalive', () => {
     const sites = linkedSites({ nat: NAT });
     sites.world.run(5000);
