@@ -4,7 +4,7 @@ import { farSite, type Rig, type Site } from './rig.ts';
 import type { TransferAmount, TransferReport } from './tcp-transfer.ts';
 import { startTool, type Tool } from './tools.ts';
 import type { PingTask } from './traffic.ts';
-import type { FlowReport } from './udp-flow.ts';
+import type { FlowLap, FlowReport } from './udp-flow.ts';
 
 /** Which Internet Protocol the inner packets speak. */
 export type Family = 4 | 6;
@@ -89,6 +89,15 @@ export class TwoWayFlow {
     this.#paris.tell({ do: 'start' });
   }
 
+  /** What each direction saw since the lap before, by the site that sent. */
+  async lap(): Promise<{ readonly fromBerlin: FlowLap; readonly fromParis: FlowLap }> {
+    const both = [this.#berlin, this.#paris] as const;
+    for (const end of both) end.tell({ do: 'lap' });
+    const [berlin, paris] = await Promise.all(both.map((end) => end.heard('lap')));
+    if (berlin === undefined || paris === undefined) throw new Error('both ends answer');
+    return { fromBerlin: paris.lap, fromParis: berlin.lap };
+  }
+
   /** Both ends stop; what is under way gets `settleMs` to arrive; then the counts. */
   async finish(settleMs = 300): Promise<FlowResult> {
     const both = [this.#berlin, this.#paris] as const;
@@ -104,6 +113,50 @@ export class TwoWayFlow {
   /** Ends both tools. Idempotent. */
   async close(): Promise<void> {
     await Promise.all([this.#berlin.close(), this.#paris.close()]);
+  }
+}
+
+/** A TCP flow at a steady rate between the LAN hosts, to do something to the tunnel meanwhile. */
+export class SteadyTransfer {
+  readonly #receiver: Tool;
+  readonly #sender: Tool;
+
+  private constructor(receiver: Tool, sender: Tool) {
+    this.#receiver = receiver;
+    this.#sender = sender;
+  }
+
+  /** Begins at once, from the LAN host of `from` to the other site's. */
+  static async open(
+    rig: Rig,
+    from: Site,
+    options: { readonly family: Family; readonly bitsPerSecond: number; readonly port?: number },
+  ): Promise<SteadyTransfer> {
+    const to = farSite(rig, from);
+    const { family, bitsPerSecond, port = 5202 } = options;
+    const common = { port, seed: port, streams: 1 };
+    const receiver = await startTool(rig.enclosure, to.host, { tool: 'receive', ...common });
+    try {
+      const address = family === 4 ? to.host4 : to.host6;
+      const task = { tool: 'send', ...common, address, amount: { bitsPerSecond } } as const;
+      return new SteadyTransfer(receiver, await startTool(rig.enclosure, from.host, task));
+    } catch (error) {
+      await receiver.close();
+      throw error;
+    }
+  }
+
+  /** Stops sending; yields what arrived once everything has. */
+  async finish(): Promise<TransferReport> {
+    this.#sender.tell({ do: 'stop' });
+    const [, { report }] = await Promise.all([this.#sender.heard('sent'), this.#receiver.heard('transfer-report')]);
+    await this.close();
+    return report;
+  }
+
+  /** Ends both tools. Idempotent. */
+  async close(): Promise<void> {
+    await Promise.all([this.#sender.close(), this.#receiver.close()]);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Impairment } from './impairment.ts';
 import { Pattern } from './pattern.ts';
 import { Relay, type RelayCounts, type RelayOptions } from './relay.ts';
 import { receiveTransfer, sendTransfer, type TransferAmount, type TransferReport } from './tcp-transfer.ts';
-import { type FlowOptions, type FlowReport, UdpFlow } from './udp-flow.ts';
+import { type FlowLap, type FlowOptions, type FlowReport, UdpFlow } from './udp-flow.ts';
 
 /**
  * The traffic tools as a program of its own, to be started inside a network namespace:
@@ -48,6 +48,7 @@ export interface PingTask {
 export type Word =
   | { readonly event: 'ready' }
   | { readonly event: 'stopped'; readonly sent: number }
+  | { readonly event: 'lap'; readonly lap: FlowLap }
   | { readonly event: 'flow-report'; readonly report: FlowReport }
   | { readonly event: 'transfer-report'; readonly report: TransferReport }
   | { readonly event: 'sent' }
@@ -57,7 +58,7 @@ export type Word =
 
 /** What a running tool may be told. */
 export type Command =
-  | { readonly do: 'start' | 'stop' | 'close' | 'counts' }
+  | { readonly do: 'start' | 'lap' | 'stop' | 'close' | 'counts' }
   | { readonly do: 'impair'; readonly toTarget: Impairment; readonly toClient: Impairment }
   | { readonly do: 'rebind'; readonly address?: string };
 
@@ -76,6 +77,7 @@ async function flow(task: Extract<Task, { tool: 'flow' }>): Promise<void> {
   const end = await UdpFlow.open(task, new Pattern(task.seed));
   obey((command) => {
     if (command.do === 'start') end.start();
+    else if (command.do === 'lap') say({ event: 'lap', lap: end.lap() });
     else if (command.do === 'stop') say({ event: 'stopped', sent: end.stop() });
     else if (command.do === 'close') say({ event: 'flow-report', report: end.close() });
   });
@@ -99,9 +101,12 @@ async function receive(task: Extract<Task, { tool: 'receive' }>): Promise<void> 
 }
 
 async function send(task: Extract<Task, { tool: 'send' }>): Promise<void> {
-  obey(() => undefined);
+  const stopped = new AbortController();
+  obey((command) => {
+    if (command.do === 'stop') stopped.abort();
+  });
   say({ event: 'ready' });
-  await sendTransfer(task);
+  await sendTransfer(task, stopped.signal);
   say({ event: 'sent' });
 }
 

@@ -38,6 +38,22 @@ export interface FlowReport {
   readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
 
+/** What one end saw since the lap before: of numbers up to the highest that came. */
+export interface FlowLap {
+  readonly expected: number;
+  readonly received: number;
+  readonly duplicated: number;
+  readonly reordered: number;
+  readonly longestGap: Gap;
+}
+
+/** A time without an arrival. */
+export interface Gap {
+  readonly ms: number;
+  /** When the arrival came that ended it, by the kernel's monotonic clock. */
+  readonly endedAt: number;
+}
+
 /** Octets of the header: flow id, reserved, sequence number, send time. */
 export const HEADER = 24;
 
@@ -50,11 +66,17 @@ export class FlowCounter {
   #highest = -1;
   #lastAt: number | undefined;
   #longestGap = 0;
+  #lapGap: Gap = NO_GAP;
+  #lapFrom = { highest: -1, received: 0, duplicated: 0, reordered: 0 };
   readonly #delays: number[] = [];
 
   /** Number `sequence`, sent at `sentAt`, arrived at `now` (milliseconds of one clock). */
   count(sequence: number, sentAt: number, now: number): void {
-    if (this.#lastAt !== undefined) this.#longestGap = Math.max(this.#longestGap, now - this.#lastAt);
+    if (this.#lastAt !== undefined) {
+      const gap = now - this.#lastAt;
+      this.#longestGap = Math.max(this.#longestGap, gap);
+      if (gap > this.#lapGap.ms) this.#lapGap = { ms: gap, endedAt: now };
+    }
     this.#lastAt = now;
     if (sequence >= this.#seen.length) this.#grow(sequence);
     if (this.#seen[sequence] === 1) {
@@ -79,6 +101,31 @@ export class FlowCounter {
       longestGapMs: this.#longestGap,
       longestLoss: this.#longestRunOfMissing(),
       delayMs: { p50: rank(0.5), p99: rank(0.99), max: rank(1) },
+    };
+  }
+
+  /**
+   * Ends a lap and begins the next. What is under way or held back at that moment counts as missing here and as too
+   * many there: laps are for moments at which the flow is undisturbed.
+   */
+  lap(now: number): FlowLap {
+    const from = this.#lapFrom;
+    const to = {
+      highest: this.#highest,
+      received: this.#received,
+      duplicated: this.#duplicated,
+      reordered: this.#reordered,
+    };
+    const silence = this.#lastAt === undefined ? 0 : now - this.#lastAt;
+    const longestGap = silence > this.#lapGap.ms ? { ms: silence, endedAt: now } : this.#lapGap;
+    this.#lapFrom = to;
+    this.#lapGap = NO_GAP;
+    return {
+      expected: to.highest - from.highest,
+      received: to.received - from.received,
+      duplicated: to.duplicated - from.duplicated,
+      reordered: to.reordered - from.reordered,
+      longestGap,
     };
   }
 
@@ -157,6 +204,11 @@ export class UdpFlow {
     return this.#sent;
   }
 
+  /** What came since the lap before. */
+  lap(): FlowLap {
+    return this.#counter.lap(monotonicClock());
+  }
+
   /** Closes the socket and yields the counts. */
   close(): FlowReport {
     const overrun = socketDrops(this.#options.local.port);
@@ -219,6 +271,7 @@ function contentOffset(sequence: number): number {
   return (sequence * 7919) % PERIOD;
 }
 
+const NO_GAP: Gap = { ms: 0, endedAt: 0 };
 const MAX_BURST = 32;
 const MAX_DELAYS = 2_000_000;
 const MAX_SEQUENCE = 100_000_000;

@@ -70,11 +70,11 @@ export async function upBoth({ rig, link }: LinkedRig): Promise<void> {
   throw new Error(`no ping from LAN to LAN within 15 s\n${logs.join('\n')}`);
 }
 
-/** Waits until both ends have found that the path carries 1500 octets, and their devices follow. */
-export async function mtuFound({ rig, link }: LinkedRig): Promise<void> {
+/** Waits until both ends have found that the path carries `mtu` octets, and their devices follow. */
+export async function mtuFound({ rig, link }: LinkedRig, mtu = 1500): Promise<void> {
   const found = async (here: Site): Promise<boolean> => {
     const { tunnel, peers } = await statusOf(link, here);
-    return peers[0].path?.mtuBytes === 1500 && tunnel.deviceMtuBytes === peers[0].path.innerMtuBytes;
+    return peers[0].path?.mtuBytes === mtu && tunnel.deviceMtuBytes === peers[0].path.innerMtuBytes;
   };
   // A search that a busy machine made fail begins again after 30 s (PATH_MTU_RAISE_LOW).
   const until = performance.now() + 45_000;
