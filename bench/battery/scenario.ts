@@ -153,6 +153,14 @@ export function relayToBerlin(
   });
 }
 
+/** The internet swallows what goes to `address` and what comes from it, without a word. */
+export async function blackhole({ rig }: LinkedRig, address: string, on: boolean): Promise<void> {
+  const rule = `ip -n ${rig.internet} ${address.includes(':') ? '-6' : '-4'} rule ${on ? 'add' : 'del'} pref 10`;
+  await rig.enclosure.run(['sh', '-eu'], {
+    input: `${rule} from ${address} blackhole\n${rule} to ${address} blackhole\n`,
+  });
+}
+
 /** The internet's own address at Berlin's side. */
 export const RELAY_ADDRESS = '203.0.113.1';
 

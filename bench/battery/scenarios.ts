@@ -2,6 +2,7 @@ import type { Scenario } from './scenario.ts';
 import { CRASH } from './scenarios/crash.ts';
 import { FAILOVER } from './scenarios/failover.ts';
 import { FREEZE_LONG, FREEZE_SHORT, FREEZE_VERY_LONG } from './scenarios/freeze.ts';
+import { DRAIN, PRIORITY } from './scenarios/gateways.ts';
 import { CLOUD_MTUS, PATH_MTU } from './scenarios/path-mtu.ts';
 import { REKEY } from './scenarios/rekey.ts';
 import { RELOAD } from './scenarios/reload.ts';
@@ -17,6 +18,8 @@ export const SCENARIOS: readonly Scenario[] = [
   ROAM,
   UPLINK,
   FAILOVER,
+  PRIORITY,
+  DRAIN,
   FAMILIES,
   NAMES,
   CRASH,

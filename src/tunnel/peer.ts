@@ -57,7 +57,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   #current: Session | undefined;
   readonly #caller: Caller;
   #everUp = false;
-  #wasLeaving = false;
+  #wasWavering = false;
   #doubtedAt: Instant | undefined;
   #heldUntil: Instant | undefined;
   /** Of sessions that are gone. */
@@ -118,9 +118,9 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     return this.#heldUntil;
   }
 
-  /** It stops soon, and there is no other way to it. */
-  get leaving(): boolean {
-    return this.#current?.draining === true;
+  /** It stops soon, or answers are missing, and there is no other way to it: another peer may serve its prefixes. */
+  get wavering(): boolean {
+    return this.#current?.draining === true || this.#current?.health === 'suspect';
   }
 
   /** When `settle` has something to do; undefined: never without an input. */
@@ -458,8 +458,10 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   #setState(now: Instant): void {
     const { state: to, reason } = judgePeer(this.#view());
-    if (this.leaving !== this.#wasLeaving) {
-      this.#wasLeaving = this.leaving;
+    if (this.wavering !== this.#wasWavering) {
+      this.#wasWavering = this.wavering;
+      // Traffic that went elsewhere meanwhile comes back once it has answered for a while.
+      if (!this.wavering) this.#heldUntil = later(now, this.settings.failback);
       this.#context.routesChanged(now);
     }
     if (to === this.state) return;

@@ -10,8 +10,8 @@ export interface RoutedPeer {
   readonly priority: number;
   readonly allowedIps: readonly Prefix[];
   readonly reachable: boolean;
-  /** It has said that it stops soon: any other that answers is better. */
-  readonly leaving: boolean;
+  /** It has said that it stops soon, or its answers are missing: any other that answers is better. */
+  readonly wavering: boolean;
   /** It came back only recently: traffic returns to it then; undefined: at once. */
   readonly heldUntil: Instant | undefined;
 }
@@ -79,11 +79,11 @@ function choose(ranked: readonly RoutedPeer[], before: PeerId | undefined, now: 
   const current = ranked.find((peer) => peer.id === before);
   const ready = ranked.find(
     (peer) =>
-      peer.reachable && !peer.leaving && (peer === current || peer.heldUntil === undefined || now >= peer.heldUntil),
+      peer.reachable && !peer.wavering && (peer === current || peer.heldUntil === undefined || now >= peer.heldUntil),
   );
-  // Somebody who answers but is held down or leaving is better than nobody; with nobody the packets fail closed.
-  const stays = current?.reachable === true && !current.leaving;
+  // Somebody who answers but is held down or wavers is better than nobody; with nobody the packets fail closed.
+  const stays = current?.reachable === true && !current.wavering;
   if (stays) return ready ?? current;
-  const any = ranked.find((peer) => peer.reachable && !peer.leaving) ?? ranked.find((peer) => peer.reachable);
+  const any = ranked.find((peer) => peer.reachable && !peer.wavering) ?? ranked.find((peer) => peer.reachable);
   return ready ?? any ?? current ?? ranked[0];
 }

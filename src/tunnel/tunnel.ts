@@ -302,7 +302,7 @@ export class Tunnel implements TunnelFace {
       priority: peer.settings.priority,
       allowedIps: peer.settings.allowedIps,
       reachable: peer.reachable,
-      leaving: peer.leaving,
+      wavering: peer.wavering,
       heldUntil: peer.heldUntil,
     }));
     const routing = computeRoutes(routed, this.#choices, now);

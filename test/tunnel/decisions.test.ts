@@ -418,7 +418,7 @@ describe('routes', () => {
     priority: id,
     allowedIps: [net('10.0.0.0/8')],
     reachable: true,
-    leaving: false,
+    wavering: false,
     heldUntil: undefined,
     ...over,
   });
@@ -444,8 +444,8 @@ describe('routes', () => {
   });
 
   it('leaves a peer that stops soon when another answers', () => {
-    expect(outbound([peer(1, { leaving: true }), peer(2)], 1)).toBe(2);
-    expect(outbound([peer(1, { leaving: true }), peer(2, { reachable: false })], 1)).toBe(1);
+    expect(outbound([peer(1, { wavering: true }), peer(2)], 1)).toBe(2);
+    expect(outbound([peer(1, { wavering: true }), peer(2, { reachable: false })], 1)).toBe(1);
   });
 
   it('a disabled peer neither gets nor sends', () => {

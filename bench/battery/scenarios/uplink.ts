@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PORT } from '../../../src/demo/link.ts';
 import type { Tool } from '../../../src/demo/tools.ts';
 import { type LinkedRig, prepareLink, upBoth, upLink } from '../../../test/e2e/support.ts';
-import { RELAY_ADDRESS, relayToBerlin, type Scenario, until, withTraffic } from '../scenario.ts';
+import { blackhole, RELAY_ADDRESS, relayToBerlin, type Scenario, until, withTraffic } from '../scenario.ts';
 
 /** The uplink of Paris goes down, and a second one with a default route of its own is there. */
 export const UPLINK: Scenario = {
@@ -65,21 +65,11 @@ export const FAMILIES: Scenario = {
         const address = (await field.peer(rig.paris))?.endpoint?.address ?? '';
         const six = address.includes(':');
         await field.traffic.lap();
-        await blackhole(
-          field.linked,
-          six ? '-6' : '-4',
-          six ? `${rig.berlin.public6}/128` : `${rig.berlin.public4}/32`,
-          true,
-        );
+        await blackhole(field.linked, six ? rig.berlin.public6 : rig.berlin.public4, true);
         await delay(3500);
         const { gapMs, lost } = await field.traffic.lap();
         field.note({ kind: six ? 'IPv6 dies' : 'IPv4 dies', gapMs, lost });
-        await blackhole(
-          field.linked,
-          six ? '-6' : '-4',
-          six ? `${rig.berlin.public6}/128` : `${rig.berlin.public4}/32`,
-          false,
-        );
+        await blackhole(field.linked, six ? rig.berlin.public6 : rig.berlin.public4, false);
         await delay(1500);
         progress(i + 1);
       }
@@ -140,13 +130,4 @@ async function nameBerlin({ rig }: LinkedRig, addresses: readonly string[]): Pro
     '-c',
     'grep -q " /etc/hosts " /proc/self/mounts || mount --bind /run/hosts /etc/hosts',
   ]);
-}
-
-/** The internet swallows what goes to `prefix` and what comes from it. */
-async function blackhole({ rig }: LinkedRig, version: string, prefix: string, on: boolean): Promise<void> {
-  const verb = on ? 'add' : 'del';
-  const ip = `ip -n ${rig.internet} ${version}`;
-  await rig.enclosure.run(['sh', '-eu'], {
-    input: `${ip} rule ${verb} pref 10 from ${prefix} blackhole\n${ip} rule ${verb} pref 10 to ${prefix} blackhole\n`,
-  });
 }
