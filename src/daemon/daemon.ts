@@ -29,7 +29,7 @@ import { Driver, type PlaneNotice } from './driver.ts';
 import { ExpiryNotice } from './expiry.ts';
 import { Hooks } from './hooks.ts';
 import { Host } from './host.ts';
-import { deviceMtu, HostSync } from './host-sync.ts';
+import { deviceMtu, HostSync, withheldPrefixes } from './host-sync.ts';
 import { type Configuration, type InForce, readConfiguration } from './in-force.ts';
 import { LastKnownFile, lastKnownPath } from './last-known.ts';
 import { type DaemonEvent, Log, type LogFormat } from './log.ts';
@@ -197,7 +197,7 @@ export class Daemon {
       read: () => readConfiguration(configFile, parts),
       changeHost: (settings) =>
         this.#hostSync.exclusive(() =>
-          changeMarkedHost(this.#host, this.#running().plane, this.#inForce.settings, settings),
+          changeMarkedHost(this.#routedHost(), this.#running().plane, this.#inForce.settings, settings),
         ),
       changeMetrics: (next) => this.#metricsService.change(this.#inForce, next),
       adopt: (next) => this.#adopt(next),
@@ -488,6 +488,16 @@ export class Daemon {
     const pause = pauseBetweenLooks(this.#inForce.settings.peers.length);
     if (pause === 0) setImmediate(look);
     else setTimeout(look, pause).unref();
+  }
+
+  /** The host, with no route to peers that are down where other routes may serve their prefixes. */
+  #routedHost(): Pick<Host, 'markFor' | 'letPass' | 'change'> {
+    const host = this.#host;
+    return {
+      markFor: (settings) => host.markFor(settings),
+      letPass: (mark) => host.letPass(mark),
+      change: (settings) => host.change(settings, withheldPrefixes(settings, this.#views.peers())),
+    };
   }
 
   #adjustHost(): void {

@@ -85,11 +85,12 @@ export function deviceMtu(settings: Settings, peers: readonly PeerSnapshot[], pr
   return settings.interface.mtu === 'auto' ? INITIAL_MTU : settings.interface.mtu;
 }
 
-/** Prefixes all of whose peers are down: without FailClosed other routes may serve them meanwhile. */
+/** Prefixes all of whose peers are down: without FailClosed other routes may serve them meanwhile. With it, none. */
 export function withheldPrefixes(
   settings: Settings,
   peers: readonly Pick<PeerSnapshot, 'name' | 'up'>[],
 ): ReadonlySet<string> {
+  if (settings.interface.failClosed) return new Set();
   const up = new Set(peers.filter((peer) => peer.up).map((peer) => peer.name));
   const served = new Set<string>();
   const all = new Set<string>();

@@ -85,9 +85,11 @@ async function paris(
   return bench;
 }
 
-async function pair(): Promise<{ world: DaemonWorld; berlin: Bench; paris: Bench; client: ControlClient }> {
+async function pair(
+  configured = parisConfig(),
+): Promise<{ world: DaemonWorld; berlin: Bench; paris: Bench; client: ControlClient }> {
   const world = new DaemonWorld();
-  const both = { berlin: await berlin(world), paris: await paris(world) };
+  const both = { berlin: await berlin(world), paris: await paris(world, configured) };
   world.run(2_000);
   await settle();
   return { world, ...both, client: new ControlClient('paris', { dir: directory.path('paris') }) };
@@ -431,6 +433,18 @@ describe('reload', () => {
 });
 
 describe('FailClosed = off', () => {
+  it('gives none to a peer that is down at a reload, not even for a moment', async () => {
+    const { world, paris, client } = await pair(parisConfig('FailClosed = off'));
+    world.cut = true;
+    world.run(60_000);
+    await settle();
+    const text = parisConfig('FailClosed = off').replace('10.1.0.0/16', '10.1.0.0/16, 10.9.0.0/16');
+    world.files.set('/etc/dtunnel/paris.conf', text);
+    const lines = paris.ip.lines.length;
+    await client.reload({ plan: false, revert: false });
+    expect(paris.ip.lines.slice(lines).filter((line) => line.includes('route add'))).toEqual([]);
+  });
+
   it('gives routes only to peers that are up', async () => {
     const world = new DaemonWorld();
     await berlin(world);

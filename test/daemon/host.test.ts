@@ -373,14 +373,17 @@ describe('derived values', () => {
   });
 
   it('withholds only prefixes nobody serves', () => {
-    const two = settings({
-      peers: ['AllowedIPs = 10.1.0.0/16, 10.2.0.0/16\nPriority = 1', 'AllowedIPs = 10.1.0.0/16\nPriority = 2'],
-    });
+    const peersOfTwo = [
+      'AllowedIPs = 10.1.0.0/16, 10.2.0.0/16\nPriority = 1',
+      'AllowedIPs = 10.1.0.0/16\nPriority = 2',
+    ];
+    const two = settings({ iface: 'Address = 172.31.0.2/30\nFailClosed = off', peers: peersOfTwo });
     const peers = [
       { name: 'p0', up: false },
       { name: 'p1', up: true },
     ];
     expect([...withheldPrefixes(two, peers)]).toEqual(['10.2.0.0/16']);
+    expect([...withheldPrefixes(settings({ peers: peersOfTwo }), peers)]).toEqual([]);
   });
 
   it('opens the plane as the settings say', () => {
