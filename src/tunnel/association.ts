@@ -68,6 +68,8 @@ export class Association {
   heardAt: Instant | undefined;
   /** Client: the random of its hello, the same in all its datagrams; undefined before the first was made. */
   helloRandom: string | undefined;
+  /** When the far end showed its certificate; undefined before. */
+  shownAt: Instant | undefined;
   readonly #context: Context;
   readonly #engine: SansIo;
   #owner: AssociationOwner;
@@ -108,6 +110,7 @@ export class Association {
     this.heardAt = now;
     this.#fitFlights(now);
     this.#engine.receive(datagram, now);
+    if (this.#fingerprint !== undefined) this.shownAt ??= now;
     this.#pump(now);
   }
 

@@ -251,21 +251,22 @@ export class FrontDoor implements AssociationOwner {
 
   /**
    * Both ends call each other along the same path. One handshake is enough, and their datagrams could not be told
-   * apart. Ours stays when the far end has shown its certificate in it, for then it may complete at any moment; or when it
-   * got an answer and its hello has the smaller random. The far end judges alike: both hellos are all that both ends know
-   * for certain, since who calls back a sender of unknown records does not know whom.
+   * apart. Ours stays when the far end has just shown its certificate in it, for then it may complete at any moment; or
+   * when it got an answer and its hello has the smaller random, which both ends know. The far end judges alike, if it knows
+   * whom it calls: a call back to an unknown sender goes on beside the far end's, and what completes ends the other.
    */
   #ourCallGoesFirst(path: Path, random: string, now: Instant): boolean {
-    const ours = this.#context.registry.along(path).filter((a) => a.role === 'client' && !a.installed);
+    const ours = this.#context.registry
+      .along(path)
+      .filter((a) => a.role === 'client' && !a.installed && a.peer !== undefined);
     for (const call of ours) {
-      if (call.fingerprint !== undefined) return true;
-      // An answer long ago proves nothing: the far end may have started again since.
-      const answered = call.heardAt !== undefined && now - call.heardAt < CALL_STALLED;
-      if (answered && call.helloRandom !== undefined && call.helloRandom < random) return true;
+      // What came long ago proves nothing: the far end may have started again since, or refused us.
+      const isRecent = (at: Instant | undefined): boolean => at !== undefined && now - at < CALL_STALLED;
+      if (isRecent(call.shownAt)) return true;
+      if (isRecent(call.heardAt) && call.helloRandom !== undefined && call.helloRandom < random) return true;
     }
     for (const call of ours) {
       call.abandon(now);
-      this.#forget(call);
       const peer = call.peer === undefined ? undefined : this.#table.byId(call.peer);
       if (peer !== undefined) this.#context.touch(peer);
     }

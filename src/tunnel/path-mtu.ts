@@ -62,6 +62,12 @@ export function newPathMtu(now: Instant, known: number = PATH_MTU_BASE): PathMtu
   return { mtu: known, failed: Number.POSITIVE_INFINITY, probe: undefined, raiseAt: now, confirmedAt: now };
 }
 
+/** The largest datagram worth trying: what the smallest of the configured inner MTUs needs. */
+export function pathMtuCeiling(innerMtus: readonly (number | 'auto')[], overhead: number): number {
+  const inner = Math.min(...innerMtus.map((mtu) => (mtu === 'auto' ? Number.POSITIVE_INFINITY : mtu)));
+  return Math.min(inner + overhead, PATH_MTU_MAX);
+}
+
 /** For peers that answer no probes: an Ethernet path, or less if the configuration says so. */
 export function staticPathMtu(family: 4 | 6, ceiling: number): PathMtu {
   return Math.min(LINK_MTU_ASSUMED - ipAndUdp(family), ceiling) as PathMtu;

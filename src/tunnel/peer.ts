@@ -20,10 +20,9 @@ import {
   GOODBYE_PAUSE_REMOVED,
   KEEPALIVE_AUTO,
   MAX_ASSOCIATIONS_PER_PEER,
-  PATH_MTU_MAX,
 } from './limits.ts';
 import { PathMemories, type PathMemory } from './path-memory.ts';
-import { newPathMtu, staticPathMtu } from './path-mtu.ts';
+import { newPathMtu, pathMtuCeiling, staticPathMtu } from './path-mtu.ts';
 import { judgePeer, type PeerView } from './peer-state.ts';
 import { renew } from './renewal.ts';
 import { rekeyAt } from './rekey.ts';
@@ -560,15 +559,8 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     return persistentKeepalive === 'auto' ? KEEPALIVE_AUTO : persistentKeepalive;
   }
 
-  /** The largest datagram worth trying: what the configured inner MTUs need. */
-  #ceiling(session: Session): number {
-    const { mtu } = this.settings;
-    const shared = this.#context.settings.interface.mtu;
-    const inner = Math.min(
-      mtu === 'auto' ? Number.POSITIVE_INFINITY : mtu,
-      shared === 'auto' ? Number.POSITIVE_INFINITY : shared,
-    );
-    return Math.min(inner + session.overhead, PATH_MTU_MAX);
+  #ceiling({ overhead }: Session): number {
+    return pathMtuCeiling([this.settings.mtu, this.#context.settings.interface.mtu], overhead);
   }
 
   #expired(session: Session): boolean {
