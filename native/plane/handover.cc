@@ -21,9 +21,9 @@ constexpr const char* kWhat = "handover state";
 
 // The least that one of them takes: bounds what a count may claim before anything is allocated.
 constexpr std::size_t kLeastPeer = 4 + 4 + 1 + 1 + 8 * kPeerCounterWords;
-constexpr std::size_t kLeastSession = 3 + 4 + 2 + 1 + 1 + 2 * (1 + 16 + 4) + 8 + 16 +
-                                      4 * std::tuple_size_v<decltype(ReplayWindow::Saved::blocks)> + 2 * 7 + 1 + 3 + 2 +
-                                      2 + 16 + 8 * kSessionCounterWords;
+constexpr std::size_t kLeastSession = 3 + 4 + 2 + 1 + 1 + 2 * (1 + 16 + 4) + 8 +
+                                      (8 + 8 + 4 * std::tuple_size_v<decltype(ReplayWindow::Saved::blocks)>) +
+                                      (7 + 1 + 3) + 2 + 2 + 16 + 8 * kSessionCounterWords;
 constexpr std::size_t kLeastRoute = 5 + 1 + 1 + 4;
 
 // Appends to `out`, or only counts where there is none.

@@ -38,7 +38,10 @@ Inbound::Inbound(Shared* shared, std::size_t lane, const Wakeup* wakeup)
 void Inbound::Run() {
   Boundary();
   while (!shared_->stopping.load(std::memory_order_relaxed)) {
-    if (shared_->gate.closed()) Hold();
+    if (shared_->gate.closed()) {
+      Hold();
+      continue;  // the gate may have been opened to end the thread: the device is another process's then
+    }
     if (ReceiveAll() != 0) {
       if (++bursts_ >= kBurstsPerFlush) Boundary();
       continue;

@@ -42,7 +42,10 @@ std::size_t Outbound::Footprint() { return SendBatch::Footprint() + kReadSize + 
 
 void Outbound::Run() {
   while (!shared_->stopping.load(std::memory_order_relaxed)) {
-    if (shared_->gate.closed()) Hold();
+    if (shared_->gate.closed()) {
+      Hold();
+      continue;  // the gate may have been opened to end the thread: the device is another process's then
+    }
     if (shared_->grace.Pass(thread_)) shared_->ring.Wake();
     if (Drain() != 0) continue;
     // The sender of the next packet may be waiting for this processor: give it away before paying for a wake-up.

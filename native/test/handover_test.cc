@@ -69,6 +69,30 @@ const Test kRound{"a handover document is read as what was written", [] {
   }
 }};
 
+const Test kLeast{"so is the smallest one of each part, with nothing behind it", [] {
+  const std::vector<std::uint8_t> key(16, 1);
+  Handover h;
+  h.device_name = "d";
+  for (int parts = 0; parts < 4; ++parts) {
+    if (parts == 1) h.peers.push_back(HandoverPeer{.id = 0, .options = {}, .limit = {}, .active = {}});
+    if (parts == 2) {
+      HandoverSession session;
+      session.read.key = session.write.key = key;
+      session.read.iv = session.write.iv = Bytes(key).first(4);
+      session.path.remote.address.family = 4;
+      h.sessions.push_back(session);
+    }
+    if (parts == 3) {
+      Route route;
+      route.address.family = 4;
+      h.routes.push_back(route);
+    }
+    const auto document = Written(h);
+    auto read = ReadHandover(document);
+    if (Expect(static_cast<bool>(read), std::to_string(parts) + " parts")) Expect(Written(read.value()) == document);
+  }
+}};
+
 const Test kDamaged{"a handover document that is cut, longer or has any bit changed is refused", [] {
   Random random(63);
   std::vector<std::vector<std::uint8_t>> memory;

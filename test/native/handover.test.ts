@@ -67,7 +67,7 @@ describe.skipIf(reason !== undefined).each(flavours)('a plane of $lanes lane(s),
     const gaps: number[] = [];
     for (let i = 0; i < HANDOVERS; i++) {
       await tell();
-      const [done] = (await Promise.all([pair.a.call('handOver', RESUMED), tell()])) as [HandedOver, void];
+      const [done] = (await Promise.all([pair.a.call('handOver', RESUMED), tell()])) as [HandedOver, undefined];
       gaps.push(done.milliseconds);
       await pair.a.call('sealAndSend', SLOT_A, 23, Uint8Array.of(2));
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -106,8 +106,14 @@ describe.skipIf(reason !== undefined).each(flavours)('a plane of $lanes lane(s),
   });
 
   it('stays as it is when the state does not arrive whole, or comes from another version', async () => {
-    await expect(pair.a.call('handOver', RESUMED, 100)).rejects.toMatchObject({ code: 'S040', message: /damaged/ });
-    await expect(pair.a.call('handOver', RESUMED, 5)).rejects.toMatchObject({ code: 'S040', message: /version/ });
+    await expect(pair.a.call('handOver', RESUMED, 100)).rejects.toMatchObject({
+      code: 'S040',
+      message: expect.stringContaining('damaged'),
+    });
+    await expect(pair.a.call('handOver', RESUMED, 5)).rejects.toMatchObject({
+      code: 'S040',
+      message: expect.stringContaining('version'),
+    });
     expect((await pair.hostA.icmpEcho('192.168.77.2', { count: 3, interval: 10 as never })).rttMs).toHaveLength(3);
     expect((await pair.hostB.icmpEcho('fd78::1', { count: 3, interval: 10 as never })).rttMs).toHaveLength(3);
   });
@@ -130,14 +136,17 @@ describe.skipIf(reason !== undefined).each(flavours)('a plane of $lanes lane(s),
     await expectConservation(pair);
   });
 
-  it('has its old sockets of a rebind handed over with it', async () => {
-    await pair.a.call('rebind', [{ address: undefined, port: 4701 }], 20_000);
-    await pair.a.call('handOver', RESUMED);
-    // The other side still sends to the port from before.
-    expect((await pair.hostB.icmpEcho('192.168.77.1', { count: 3, interval: 10 as never })).rttMs).toHaveLength(3);
-    const listening = (await pair.a.call('listening')) as { port: number }[];
-    expect(listening[0]?.port).toBe(4701);
-  });
+  // Without ids the other side would not know the new port.
+  if (flavour.ids) {
+    it('has its old sockets of a rebind handed over with it', async () => {
+      await pair.a.call('rebind', [{ address: undefined, port: 4701 }], 20_000);
+      await pair.a.call('handOver', RESUMED);
+      // The other side still sends to the port from before.
+      expect((await pair.hostB.icmpEcho('192.168.77.1', { count: 3, interval: 10 as never })).rttMs).toHaveLength(3);
+      const listening = (await pair.a.call('listening')) as { port: number }[];
+      expect(listening[0]?.port).toBe(4701);
+    });
+  }
 });
 
 /** Flags of the descriptors of TUN devices that a process has. */

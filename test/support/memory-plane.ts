@@ -63,7 +63,7 @@ interface MemoryState {
   readonly version: number;
   readonly descriptors: readonly number[];
   readonly sessions: readonly MemorySession[];
-  readonly peers: readonly (readonly [PeerId, Omit<MemoryPeer, 'sessions'>])[];
+  readonly peers: readonly (readonly [PeerId, MemoryPeer])[];
   readonly routes: readonly Route[];
   readonly totals: MemoryTotals;
 }
@@ -269,7 +269,7 @@ export class MemoryPlane implements Plane {
       version: STATE_VERSION,
       descriptors: this.#descriptors,
       sessions: [...this.#sessions.values()].map((session) => ({ ...session, keys: plainKeys(session.keys) })),
-      peers: [...this.#peers].map(([id, { sessions: _, ...peer }]) => [id, peer]),
+      peers: [...this.#peers].map(([id, peer]) => [id, { ...peer, sessions: [] }]),
       routes: this.#routes,
       totals: this.#totals,
     };
@@ -289,7 +289,7 @@ export class MemoryPlane implements Plane {
     }
     this.#totals = state.totals;
     this.setRoutes(state.routes);
-    for (const [id, peer] of state.peers) this.#peers.set(id, { ...peer, sessions: [] });
+    for (const [id, peer] of state.peers) this.#peers.set(id, peer);
     for (const plain of state.sessions) {
       const session = { ...plain, keys: plainKeys(plain.keys) };
       this.#sessions.set(session.keys.slot, session);
