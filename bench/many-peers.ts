@@ -148,7 +148,6 @@ async function measure(
     const storm = await spokes.all(restarted);
     const [stormHubCpuSeconds, stormSpokesCpuSeconds] = [hub.cpu(), spokes.cpu() - spokesBefore];
     process.stderr.write(`  failures in the storm: ${JSON.stringify(storm.report.failures)}\n`);
-    await hub.down();
     return {
       peers,
       configMs,
