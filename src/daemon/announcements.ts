@@ -3,6 +3,7 @@ import { formatFingerprint } from '../crypto/fingerprint.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { PlaneNotice } from './driver.ts';
+import type { Expiring } from './expiry.ts';
 import type { DaemonEvent } from './log.ts';
 
 /** Events of the daemon itself as log lines; those of peers are the recorder's. */
@@ -64,10 +65,11 @@ export function clockEvent(seconds: number): DaemonEvent {
   return { event: 'clock.jumped', level: 'info', msg: 'the wall clock was set', fields };
 }
 
-/** Our certificate runs out. `notAfter`: epoch seconds. */
-export function expiryEvent(days: number, notAfter: number): DaemonEvent {
+/** A certificate runs out or has. */
+export function expiryEvent({ owner, notAfter, days }: Expiring & { readonly days: number }): DaemonEvent {
   const fields = { days, notAfter: new Date(notAfter * 1000).toISOString() };
-  return { event: 'cert.expiring', level: 'warn', msg: 'our certificate expires soon', fields };
+  const msg = `${owner === undefined ? 'our' : 'the peer'} certificate ${days < 0 ? 'has expired' : 'expires soon'}`;
+  return { event: 'cert.expiring', level: 'warn', msg, peer: owner, fields };
 }
 
 /** Another certificate of ours is in force. */

@@ -26,7 +26,7 @@ import {
 } from './announcements.ts';
 import { controlHandlers } from './control-handlers.ts';
 import { Driver, type PlaneNotice } from './driver.ts';
-import { ExpiryNotice } from './expiry.ts';
+import { ExpiryNotices } from './expiry.ts';
 import { Hooks } from './hooks.ts';
 import { Host } from './host.ts';
 import { deviceMtu, HostSync, withheldPrefixes } from './host-sync.ts';
@@ -87,7 +87,7 @@ export class Daemon {
   readonly #host: Host;
   readonly #hostSync: HostSync;
   readonly #pinger = new Pinger();
-  readonly #expiry = new ExpiryNotice();
+  readonly #expiry = new ExpiryNotices();
   readonly #views: Views;
   readonly #registry: MetricsRegistry;
   readonly #metricsService: MetricsService;
@@ -511,10 +511,12 @@ export class Daemon {
   }
 
   #noticeExpiry(): void {
-    const { certificateNotAfter } = this.#inForce;
-    const days = this.#expiry.due(certificateNotAfter, this.#options.parts.wallClock() / 1000);
-    if (days === undefined) return;
-    this.#tell(expiryEvent(days, certificateNotAfter));
+    const own = { owner: undefined, notAfter: this.#inForce.certificateNotAfter };
+    const peers = this.#views.peers().flatMap(({ name, association }) => {
+      return association === undefined ? [] : [{ owner: name, notAfter: association.peerCertificateNotAfter }];
+    });
+    const due = this.#expiry.due([own, ...peers], this.#options.parts.wallClock() / 1000);
+    for (const expiring of due) this.#tell(expiryEvent(expiring));
   }
 
   #clockJumped(seconds: number): void {

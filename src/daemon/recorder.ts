@@ -128,14 +128,6 @@ export class Recorder {
           msg: 'name look-up failed',
           fields: { host: event.host, reason: event.result },
         };
-      case 'certificate-expiring':
-        return {
-          event: 'cert.expiring',
-          level: 'warn',
-          msg: 'the peer certificate expires soon',
-          peer: event.peer,
-          fields: { notAfter: new Date(event.notAfter * 1000).toISOString() },
-        };
       case 'cookie':
       case 'trial':
       case 'unattributed':

@@ -116,7 +116,6 @@ export type TunnelEvent =
     }
   | { readonly kind: 'path-mtu'; readonly peer: string; readonly mtu: PathMtu; readonly direction: 'up' | 'down' }
   | { readonly kind: 'dns'; readonly host: string; readonly result: 'ok' | 'nxdomain' | 'timeout' | 'unchanged' }
-  | { readonly kind: 'certificate-expiring'; readonly peer: string; readonly notAfter: number }
   /** What a peer makes of a certificate of ours that is not in force: the answer to `tunnel.trial`. */
   | { readonly kind: 'trial'; readonly peer: string; readonly fingerprint: Fingerprint; readonly result: TrialResult }
   | { readonly kind: 'unattributed'; readonly reason: 'unknown_session' | 'flood' };

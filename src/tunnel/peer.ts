@@ -287,7 +287,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       trigger: association.trigger,
       isRekey,
     });
-    this.#warnOfExpiry(session);
     this.lastFailure = undefined;
     this.#choose(now);
     // A client says at once what the association is for: that also shows the server that it can send on it.
@@ -566,12 +565,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   #expired(session: Session): boolean {
     return this.settings.expirePolicy === 'enforce' && session.certificateNotAfter < this.#context.wallClock();
   }
-
-  #warnOfExpiry(session: Session): void {
-    const notAfter = session.certificateNotAfter;
-    if (notAfter - this.#context.wallClock() > EXPIRY_WARNING) return;
-    this.#context.event({ kind: 'certificate-expiring', peer: this.name, notAfter });
-  }
 }
 
 /** Comes after every configured endpoint. */
@@ -579,9 +572,6 @@ const UNCONFIGURED = 500;
 
 /** Triggers of handshakes that replace keys that work. */
 const RENEWALS: readonly HandshakeTrigger[] = ['time', 'data', 'manual', 'peer'];
-
-/** Certificates are mentioned this many seconds before they expire. */
-const EXPIRY_WARNING = 30 * 86_400;
 
 const EXPIRED: CloseReason = {
   code: 'bad_certificate',

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DtunnelError } from '../../src/base/errors.ts';
 import { ControlClient } from '../../src/control/client.ts';
 import { socketNames } from '../../src/control/paths.ts';
@@ -114,6 +114,34 @@ describe('two daemons', () => {
       port: 4433,
     });
     expect(events(paris).filter((event) => event === 'peer.up')).toHaveLength(1);
+  });
+
+  it('tell of certificates that run out, ours and the peer’s, in log, status and metrics, and cut nothing off', async () => {
+    const all = [berlinIdentity, parisIdentity];
+    const late = await Promise.all([testIdentity('berlin', 10), testIdentity('paris', -1)]);
+    [berlinIdentity, parisIdentity] = late;
+    vi.useFakeTimers({ toFake: ['setInterval'] });
+    try {
+      const { world, paris, client } = await pair();
+      vi.advanceTimersByTime(61_000);
+      world.run(3_600_000);
+      vi.advanceTimersByTime(600_000);
+      const lines = paris.log.map((line) => JSON.parse(line)).filter(({ event }) => event === 'cert.expiring');
+      expect(lines.map(({ peer, days, msg }) => [peer, days, msg])).toEqual([
+        [undefined, -2, 'our certificate has expired'],
+        ['berlin', 9, 'the peer certificate expires soon'],
+      ]);
+      const { peers, health } = paris.daemon.status();
+      expect(peers[0]?.state).toBe('up');
+      expect(health.map(({ code, peer }) => [code, peer])).toEqual([
+        ['certificate-expiring', undefined],
+        ['certificate-expiring', 'berlin'],
+      ]);
+      expect(await client.metrics()).toMatch(/certificate_not_after_timestamp_seconds\{[^}]*owner="peer"[^}]*\} \d+/);
+    } finally {
+      vi.useRealTimers();
+      [berlinIdentity, parisIdentity] = all as [Identity, Identity];
+    }
   });
 
   it('write few lines while nothing is wrong', async () => {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Fingerprint } from '../../src/base/brand.ts';
 import type { InterfaceSettings } from '../../src/config/settings.ts';
 import { createSelfSigned, type SelfSigned } from '../../src/crypto/certificate.ts';
@@ -11,12 +11,8 @@ import { useTemporaryDirectory } from '../support/temporary-directory.ts';
 import { interfaceSettings } from '../support/world.ts';
 
 const directory = useTemporaryDirectory();
-let present: SelfSigned;
-let next: SelfSigned;
-beforeAll(async () => {
-  const make = () => createSelfSigned({ commonName: 'paris', days: 1, keyType: 'p256', now: 1.8e9 });
-  [present, next] = [await make(), await make()];
-});
+const make = (): Promise<SelfSigned> => createSelfSigned({ commonName: 'paris', days: 1, keyType: 'p256', now: 1.8e9 });
+const [present, next] = [await make(), await make()];
 
 const files = () => ({ certificate: directory.path('paris.crt'), privateKey: directory.path('paris.key') });
 const context: IdentityContext = {

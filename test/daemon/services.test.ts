@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Instant } from '../../src/base/brand.ts';
 import { Driver } from '../../src/daemon/driver.ts';
-import { ExpiryNotice } from '../../src/daemon/expiry.ts';
+import { ExpiryNotices } from '../../src/daemon/expiry.ts';
 import { Hooks } from '../../src/daemon/hooks.ts';
 import { ServiceManager } from '../../src/daemon/notify.ts';
 import { findPortHolder } from '../../src/daemon/port-holder.ts';
@@ -286,14 +286,27 @@ describe('the holder of a port', () => {
 });
 
 describe('the notice of expiry', () => {
+  const day = 86_400;
+
   it('comes once 30, 14, 3 and 0 days ahead, and anew for another certificate', () => {
-    const day = 86_400;
     const end = 1000 * day;
-    const notice = new ExpiryNotice();
-    const told: (number | undefined)[] = [];
-    for (let now = 900; now <= 1003; now++) told.push(notice.due(end, now * day), notice.due(end, now * day + 1));
-    expect(told.filter((days) => days !== undefined)).toEqual([30, 14, 3, 0]);
-    expect(notice.due(end + day, end)).toBe(1);
+    const notices = new ExpiryNotices();
+    const told: number[] = [];
+    for (let now = 900 * day; now <= 1003 * day; now += day / 4) {
+      told.push(...notices.due([{ owner: undefined, notAfter: end }], now).map(({ days }) => days));
+    }
+    expect(told).toEqual([30, 14, 3, 0]);
+    expect(notices.due([{ owner: undefined, notAfter: end + day }], end)).toMatchObject([{ days: 1 }]);
+  });
+
+  it('comes for each owner, and not again when a peer was away', () => {
+    const notices = new ExpiryNotices();
+    const ours = { owner: undefined, notAfter: 100 * day };
+    const lyon = { owner: 'lyon', notAfter: 80 * day };
+    expect(notices.due([ours, lyon], 75 * day)).toMatchObject([{ days: 25 }, { owner: 'lyon', days: 5 }]);
+    expect(notices.due([ours], 76 * day)).toEqual([]);
+    expect(notices.due([ours, lyon], 76 * day)).toEqual([]);
+    expect(notices.due([ours, lyon], 78 * day)).toEqual([{ ...lyon, days: 2 }]);
   });
 });
 

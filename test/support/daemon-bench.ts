@@ -21,9 +21,9 @@ const EPOCH = Date.UTC(2026, 10, 22, 20, 0, 0);
 /** Delay of the wire between two daemons, ms. */
 const WIRE_DELAY = 5;
 
-/** An identity for tests, made once per name. */
-export async function testIdentity(name: string): Promise<Identity> {
-  const made = await createSelfSigned({ commonName: name, days: 3650, keyType: 'p256', now: EPOCH / 1000 });
+/** An identity for tests, made once per name; it ends so many days after the bench's first instant. */
+export async function testIdentity(name: string, days = 3650): Promise<Identity> {
+  const made = await createSelfSigned({ commonName: name, days, keyType: 'p256', now: EPOCH / 1000 });
   const identity = readIdentity(made.certificatePem, made.privateKeyPem);
   if (!identity.ok) throw new Error(identity.error.detail);
   return identity.value;
