@@ -5,13 +5,16 @@ import { dtunnel } from './peers/dtunnel.ts';
 import { fastd } from './peers/fastd.ts';
 import { OCSERV } from './peers/ocserv.ts';
 import { OPENVPN } from './peers/openvpn.ts';
-import type { Peer } from './peers/support.ts';
+import { plane } from './peers/plane.ts';
+import type { Peer, Role } from './peers/support.ts';
 import { wireguardGo } from './peers/wireguard-go.ts';
 
 /** Everyone who can take part, in the order of the table. */
 export const PEERS: readonly Peer[] = [
   BARE,
   dtunnel('dtunnel', 'this checkout, default settings'),
+  dtunnel('dtunnel-openssl', "the same with OpenSSL's ciphers (Crypto = openssl)", 'limit', ['Crypto = openssl']),
+  plane('null-cipher', 'null', 'our data plane copying where a cipher would work, fixed keys; not part of the product'),
   wireguardGo('wireguard-go', 'wireguard-go', "the distribution's wireguard-go, MTU 1420"),
   wireguardGo('wireguard-go-new', process.env['WIREGUARD_GO'], 'the wireguard-go that WIREGUARD_GO names, MTU 1420'),
   OPENVPN,
@@ -20,51 +23,62 @@ export const PEERS: readonly Peer[] = [
   fastd('fastd-null', 'null', 'TUN mode without any encryption, MTU 1440: what per-packet cost alone allows'),
 ];
 
+/** Debian packages that every peer and test needs. wireguard-go with segmentation offloads (2023 on) is not among them. */
+export const PACKAGES =
+  'iproute2 iperf3 ethtool iputils-ping gcc g++ make libssl-dev openvpn wireguard-go wireguard-tools ocserv openconnect fastd';
+
 /** What a run does. */
 export interface Plan {
   readonly rounds: number;
   readonly paths: readonly OuterPath[];
-  /** The tests over an outer path, in order. */
-  readonly tests: (path: OuterPath) => readonly Test[];
+  /** The tests of a peer over an outer path, in order; none: it is not even started. */
+  readonly tests: (path: OuterPath, role: Role) => readonly Test[];
+  /** Whether handshakes are measured too (handshake.ts). */
+  readonly handshakes: boolean;
 }
 
-/** About ten minutes a round with every peer. */
+/** About eight minutes a round with every peer. */
 export const FULL: Plan = {
   rounds: 3,
   paths: OUTER_PATHS,
-  tests: (path) => (path === 'pass' ? EVERYTHING : THROUGHPUT),
+  tests: (path, role) => {
+    if (path === 'pass') return role === 'limit' ? THROUGHPUT : EVERYTHING;
+    return role === 'limit' ? THROUGHPUT.filter((test) => test.kind === 'tcp' && !test.reverse) : THROUGHPUT;
+  },
+  handshakes: true,
 };
 
 /** About a minute: one round, one path, the four figures that tell most. */
 export const QUICK: Plan = {
   rounds: 1,
   paths: ['pass'],
-  tests: () => [
-    tcp('tcp1', 1, false, 2),
-    tcp('tcp4', 4, false, 2),
-    { kind: 'udp', name: 'udp64', sizes: '64', tries: 4, seconds: 0.5 },
-    { kind: 'rtt', name: 'rtt', loaded: false, seconds: 1 },
-  ],
+  tests: (_, role) => [tcp('tcp1', 1, false, 2), tcp('tcp4', 4, false, 2), ...(role === 'limit' ? [] : QUICK_PACKETS)],
+  handshakes: false,
 };
+
+const QUICK_PACKETS: readonly Test[] = [
+  { kind: 'udp', name: 'udp64', sizes: '64', tries: 4, seconds: 0.5 },
+  { kind: 'rtt', name: 'rtt', loaded: false, seconds: 1 },
+];
 
 function tcp(name: string, streams: number, reverse: boolean, seconds: number, traffic: 'lan' | 'local' = 'lan'): Test {
   return { kind: 'tcp', name, streams, reverse, traffic, seconds };
 }
 
 const THROUGHPUT: readonly Test[] = [
-  tcp('tcp1', 1, false, 4),
-  tcp('tcp1-reverse', 1, true, 4),
-  tcp('tcp4', 4, false, 4),
-  tcp('tcp4-reverse', 4, true, 4),
+  tcp('tcp1', 1, false, 2),
+  tcp('tcp1-reverse', 1, true, 2),
+  tcp('tcp4', 4, false, 2),
+  tcp('tcp4-reverse', 4, true, 2),
 ];
 
 const EVERYTHING: readonly Test[] = [
   ...THROUGHPUT,
-  tcp('tcp1-local', 1, false, 3, 'local'),
-  { kind: 'udp', name: 'udp64', sizes: '64', tries: 7, seconds: 0.8 },
-  { kind: 'udp', name: 'udp1300', sizes: '1300', tries: 7, seconds: 0.8 },
+  tcp('tcp1-local', 1, false, 2, 'local'),
+  { kind: 'udp', name: 'udp64', sizes: '64', tries: 5, seconds: 0.5 },
+  { kind: 'udp', name: 'udp1300', sizes: '1300', tries: 5, seconds: 0.5 },
   // The usual 7:4:1 mixture of 64-, 576- and full-size packets; 1328 octets is the largest every peer carries whole.
-  { kind: 'udp', name: 'imix', sizes: '36x7,548x4,1300x1', tries: 5, seconds: 0.8 },
-  { kind: 'rtt', name: 'rtt', loaded: false, seconds: 3 },
-  { kind: 'rtt', name: 'rtt-loaded', loaded: true, seconds: 3 },
+  { kind: 'udp', name: 'imix', sizes: '36x7,548x4,1300x1', tries: 4, seconds: 0.5 },
+  { kind: 'rtt', name: 'rtt', loaded: false, seconds: 2.5 },
+  { kind: 'rtt', name: 'rtt-loaded', loaded: true, seconds: 2.5 },
 ];

@@ -1,3 +1,4 @@
+import { verdicts } from './goals.ts';
 import type { MachineFacts } from './machine.ts';
 import type { Figures } from './measurements.ts';
 
@@ -9,6 +10,18 @@ export interface Outcome {
   readonly test: string;
   readonly figures: Figures;
   readonly failure?: string;
+}
+
+/** CPU microseconds of one full handshake, client's and server's share apart. */
+export interface HandshakeCost {
+  readonly client: number;
+  readonly server: number;
+}
+
+/** Medians of rounds taken in turns (handshake.ts); without OpenSSL's where it could not be built. */
+export interface HandshakeCosts {
+  readonly ours: HandshakeCost;
+  readonly openssl: HandshakeCost | undefined;
 }
 
 /** A whole run: what is written to the raw file. */
@@ -25,6 +38,7 @@ export interface Run {
   /** Whether what was measured ran at the highest scheduling weight. */
   readonly priority: boolean;
   readonly outcomes: readonly Outcome[];
+  readonly handshakes?: HandshakeCosts | undefined;
 }
 
 /** Median with the extremes. */
@@ -63,16 +77,40 @@ export function table(run: Run): string {
       parts.push(`### ${section.title}, ${path.title}`, grid(run, path.name, columns));
     }
   }
+  if (run.handshakes !== undefined) parts.push('### Handshakes', handshakes(run.handshakes));
+  const judged = verdicts(run);
+  if (judged.length > 0) parts.push('### What must hold', judgement(judged));
   const failures = run.outcomes.flatMap((o) =>
-    o.failure === undefined ? [] : [`* ${o.peer}, ${o.path}, ${o.test}, round ${o.round + 1}: ${o.failure}`],
+    o.failure === undefined ? [] : [`- ${o.peer}, ${o.path}, ${o.test}, round ${o.round + 1}: ${o.failure}`],
   );
   if (failures.length > 0) parts.push('### Failed', failures.join('\n'));
   const used = Object.entries(run.about).map(([name, about]) =>
-    `* ${name}: ${about}. ${run.versions[name] ?? ''}`.trimEnd(),
+    `- ${name}: ${about}. ${run.versions[name] ?? ''}`.trimEnd(),
   );
   parts.push('### Who', used.join('\n'));
   if (run.absent.length > 0) parts.push(`Not here: ${run.absent.join('; ')}`);
   return `${parts.join('\n\n')}\n`;
+}
+
+function handshakes({ ours, openssl }: HandshakeCosts): string {
+  const line = (side: 'client' | 'server'): string => {
+    const rate = (us: number): string => `${(1e6 / us).toFixed(0)} a second of CPU`;
+    const other = openssl === undefined ? 'OpenSSL was not measured' : `OpenSSL's libssl ${rate(openssl[side])}`;
+    return `- full mutual handshake, ${side}: ${rate(ours[side])}; ${other}`;
+  };
+  return `${line('client')}\n${line('server')}`;
+}
+
+function judgement(judged: ReturnType<typeof verdicts>): string {
+  const rows = judged.map(({ title, against, value, floor, goal, holds }) => [
+    title,
+    against === '' ? 'itself' : against,
+    against === '' ? value.toFixed(0) : `${value.toFixed(2)} ×`,
+    floor,
+    goal,
+    holds,
+  ]);
+  return aligned(['dtunnel', 'against', 'is', 'floor', 'goal', 'holds'], rows);
 }
 
 function grid(run: Run, path: string, columns: readonly Column[]): string {
@@ -85,12 +123,16 @@ function grid(run: Run, path: string, columns: readonly Column[]): string {
       return found === undefined ? '–' : written(found, c.digits);
     }),
   ]);
-  const head = ['', ...columns.map((c) => c.title)];
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  return aligned(['', ...columns.map((c) => c.title)], rows);
+}
+
+/** A Markdown table as the formatter leaves it; all columns but the first are figures. */
+export function aligned(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, i) => Math.max(3, title.length, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`;
-  const rule = `|${widths.map((w, i) => (i === 0 ? '-'.repeat(w + 2) : `${'-'.repeat(w + 1)}:`)).join('|')}|`;
-  return [line(head), rule, ...rows.map(line)].join('\n');
+  const rule = widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return [line(head), line(rule), ...rows.map(line)].join('\n');
 }
 
 function written({ median, min, max }: Spread, digits: number): string {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,16 +11,20 @@ import { isInstalled, machineFacts, tuneSocketBuffers } from './machine.ts';
 import { type Figures, measure, memory, type Test } from './measurements.ts';
 import { type OuterPath, setOuterPath } from './outer-path.ts';
 import type { Peer } from './peers/support.ts';
-import { FULL, PEERS, type Plan, QUICK } from './plan.ts';
+import { FULL, PACKAGES, PEERS, type Plan, QUICK } from './plan.ts';
 import { plots } from './plot.ts';
 import { prioritized } from './priority.ts';
-import { type Outcome, type Run, table } from './report.ts';
+import { details, summary, withBlock } from './readme.ts';
+import { type HandshakeCost, type HandshakeCosts, type Outcome, type Run, table } from './report.ts';
 
-const USAGE = `usage: npm run bench -- [--quick] [--rounds N] [--only PEER,…] [--path pass,nic,off] [--priority] [--json] [--out FILE]
+const USAGE = `usage: npm run bench -- [--quick] [--rounds N] [--only PEER,…] [--path pass,nic,off] [--priority] [--json] [--out FILE] [--install]
 
 Measures dtunnel, the bare path and every other tunnel that is installed between two LANs in network namespaces,
 one after the other, round by round. Needs root, iperf3, a C compiler and ethtool.
---priority keeps other work on the machine out of the figures. Raw results go to bench/results/. WIREGUARD_GO names a wireguard-go beside the distribution's.`;
+A full run keeps its raw results in bench/results/, draws the plots there and writes the tables of both READMEs from them;
+a narrowed one keeps its results where --out says.
+--install gets what is missing from the distribution first (apt-get). --priority keeps other work on the machine out of the
+figures. WIREGUARD_GO names a wireguard-go beside the distribution's.`;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -29,6 +33,7 @@ async function main(): Promise<void> {
       json: { type: 'boolean' },
       priority: { type: 'boolean' },
       help: { type: 'boolean' },
+      install: { type: 'boolean' },
       rounds: { type: 'string' },
       only: { type: 'string' },
       path: { type: 'string' },
@@ -39,17 +44,32 @@ async function main(): Promise<void> {
     process.stdout.write(`${USAGE}\n`);
     return;
   }
+  if (values.install === true) install();
   requireTools();
+  progress('building plane_peer');
+  execFileSync('make', ['-s', '-j2', '-C', join(ROOT, 'native/test'), 'build/bench/plane_peer'], { stdio: 'inherit' });
+  nameAbsent();
   const plan = narrowed(values.quick === true ? QUICK : FULL, values.rounds, values.path);
   const peers = chosen(values.only?.split(','));
   const run = await runAll(plan, peers, values.priority === true);
-  const file = values.out ?? join(RESULTS, `${run.machine.date.slice(0, 19).replaceAll(':', '')}.json`);
-  mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
-  if (values.out === undefined && peers.length > 1) {
-    for (const [name, svg] of Object.entries(plots(run))) writeFileSync(join(RESULTS, name), svg);
+  const whole = values.quick !== true && values.only === undefined && values.path === undefined;
+  const name = `${run.machine.date.slice(0, 19).replaceAll(':', '')}.json`;
+  const file = values.out ?? (whole ? join(RESULTS, name) : undefined);
+  if (file !== undefined) writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
+  if (whole && values.out === undefined) publish(name, run);
+  process.stdout.write(values.json === true ? `${JSON.stringify(run)}\n` : table(run));
+  if (file !== undefined) process.stderr.write(`raw results: ${file}\n`);
+}
+
+/** Makes the plots and the READMEs' tables say what was just measured. */
+function publish(name: string, run: Run): void {
+  for (const [plot, svg] of Object.entries(plots(run))) writeFileSync(join(RESULTS, plot), svg);
+  for (const [readme, block] of [
+    ['README.md', summary({ name, run })],
+    ['bench/README.md', details({ name, run })],
+  ] as const) {
+    writeFileSync(join(ROOT, readme), withBlock(readFileSync(join(ROOT, readme), 'utf8'), block));
   }
-  process.stdout.write(values.json === true ? `${JSON.stringify(run)}\n` : `${table(run)}\nraw results: ${file}\n`);
 }
 
 async function runAll(plan: Plan, peers: readonly Peer[], priority: boolean): Promise<Run> {
@@ -70,14 +90,18 @@ async function runAll(plan: Plan, peers: readonly Peer[], priority: boolean): Pr
       for (const path of plan.paths) {
         // Every other round backwards: what one peer leaves behind (heat, caches, neighbours) falls on another.
         for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+          const tests = plan.tests(path, peer.role);
+          if (tests.length === 0) continue;
           progress(`round ${round + 1}/${plan.rounds}  ${path}  ${peer.name}`);
-          const found = await runPeer(peer, path, plan.tests(path), { udpLoad, priority }, (state) => {
+          const found = await runPeer(peer, path, tests, { udpLoad, priority }, (state) => {
             offloads[path] = state;
           });
           for (const outcome of found) outcomes.push({ ...outcome, round });
         }
       }
     }
+    if (plan.handshakes) progress('handshakes');
+    const handshakes = plan.handshakes ? handshakeCosts() : undefined;
     progress(undefined);
     const versions = Object.fromEntries(peers.map((peer) => [peer.name, peer.version() ?? '']));
     const about = Object.fromEntries(peers.map((peer) => [peer.name, peer.about]));
@@ -92,12 +116,29 @@ async function runAll(plan: Plan, peers: readonly Peer[], priority: boolean): Pr
       tuned: buffers.applied,
       priority,
       outcomes,
+      ...(handshakes !== undefined && { handshakes }),
     };
   } finally {
     process.removeListener('SIGINT', interrupted).removeListener('SIGTERM', interrupted);
     buffers.restore();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Runs handshake.ts, which keeps its raw results too, and takes the medians of its rounds. */
+function handshakeCosts(): HandshakeCosts {
+  const program = fileURLToPath(new URL('./handshake.js', import.meta.url));
+  const said = execFileSync(process.execPath, [program], { encoding: 'utf8' });
+  const { rounds } = JSON.parse(readFileSync(/^raw results: (.*)$/m.exec(said)?.[1] ?? '', 'utf8'));
+  const median = (of: 'ours' | 'openssl', side: keyof HandshakeCost): number =>
+    rounds
+      .map((round: Record<string, HandshakeCost>) => Number(round[of]?.[side]))
+      .sort((a: number, b: number) => a - b)[rounds.length >> 1];
+  const cost = (of: 'ours' | 'openssl'): HandshakeCost => ({
+    client: median(of, 'client'),
+    server: median(of, 'server'),
+  });
+  return { ours: cost('ours'), openssl: rounds[0]?.openssl === undefined ? undefined : cost('openssl') };
 }
 
 /** A fresh rig for every peer and path: nothing of one is left for the next. */
@@ -146,7 +187,7 @@ function reason(error: unknown): string {
 
 function compileUdpLoad(folder: string): string {
   const program = join(folder, 'udp_load');
-  const source = fileURLToPath(new URL('../../../bench/udp_load.c', import.meta.url));
+  const source = join(ROOT, 'bench/udp_load.c');
   execFileSync('cc', ['-O2', '-std=c11', '-o', program, source], { stdio: 'inherit' });
   return program;
 }
@@ -157,6 +198,7 @@ function narrowed(plan: Plan, rounds: string | undefined, paths: string | undefi
     rounds: rounds === undefined ? plan.rounds : Math.max(1, Number.parseInt(rounds, 10) || 1),
     paths: wanted === undefined ? plan.paths : FULL.paths.filter((path) => wanted.includes(path)),
     tests: plan.tests,
+    handshakes: plan.handshakes,
   };
 }
 
@@ -168,9 +210,24 @@ function chosen(only: readonly string[] | undefined): readonly Peer[] {
 
 function requireTools(): void {
   if (process.getuid?.() !== 0) quit('run it as root: socket buffers and device offloads are set');
-  const missing = ['ip', 'iperf3', 'ethtool', 'ping', 'cc'].filter((program) => !isInstalled(program));
-  if (missing.length > 0)
-    quit(`not installed: ${missing.join(', ')} (apt-get install iproute2 iperf3 ethtool iputils-ping gcc)`);
+  const missing = ['ip', 'iperf3', 'ethtool', 'ping', 'cc', 'c++', 'make'].filter((program) => !isInstalled(program));
+  if (missing.length > 0) quit(`not installed: ${missing.join(', ')} (--install, or apt-get install ${PACKAGES})`);
+}
+
+function nameAbsent(): void {
+  for (const peer of PEERS) {
+    const why = peer.missing();
+    if (why !== undefined) process.stderr.write(`bench: ${peer.name} takes no part: ${why}\n`);
+  }
+}
+
+function install(): void {
+  if (!isInstalled('apt-get')) quit(`there is no apt-get here; what is needed: ${PACKAGES}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  execFileSync('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...PACKAGES.split(' ')], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env,
+  });
 }
 
 function quit(message: string): never {
@@ -184,6 +241,7 @@ function progress(text: string | undefined): void {
   else if (text !== undefined) process.stderr.write(`${text}\n`);
 }
 
-const RESULTS = fileURLToPath(new URL('../../../bench/results', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const RESULTS = join(ROOT, 'bench/results');
 
 await main();

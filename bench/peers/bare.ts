@@ -4,6 +4,7 @@ import { ip, type Peer } from './support.ts';
 /** The bare path: the LANs are joined by plain routes over the outer link. */
 export const BARE: Peer = {
   name: 'bare',
+  role: 'bare',
   about: 'no tunnel: plain routes over the same link',
   missing: () => undefined,
   version: () => undefined,

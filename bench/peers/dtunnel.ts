@@ -2,12 +2,13 @@ import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { farSite, type Site } from '../../src/demo/rig.ts';
 import { versionOf } from '../machine.ts';
-import { bare, type Peer, startDaemon, workFolder, writeFile } from './support.ts';
+import { bare, type Peer, type Role, startDaemon, workFolder, writeFile } from './support.ts';
 
 /** dtunnel as built in this checkout. `settings` are added to [Interface]. */
-export function dtunnel(name: string, about: string, settings: readonly string[] = []): Peer {
+export function dtunnel(name: string, about: string, role: Role = 'ours', settings: readonly string[] = []): Peer {
   return {
     name,
+    role,
     about,
     missing: () => undefined,
     version: () => versionOf([process.execPath, DTUNNEL, 'version']),

@@ -7,6 +7,7 @@ import { bare, deviceUp, ip, lacks, type Peer, startDaemon, writeFile } from './
 export function fastd(name: string, method: string, about: string): Peer {
   return {
     name,
+    role: method === 'null' ? 'limit' : 'field',
     about,
     missing: () => lacks('fastd'),
     version: () => versionOf(['fastd', '--version']),

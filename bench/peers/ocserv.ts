@@ -7,6 +7,7 @@ import { deviceUp, ip, lacks, type Peer, selfSigned, startDaemon, workFolder, wr
 /** ocserv at paris, openconnect at berlin: the other DTLS tunnel. */
 export const OCSERV: Peer = {
   name: 'ocserv',
+  role: 'field',
   about: 'ocserv + openconnect, DTLS 1.2 PSK AES-128-GCM, no compression, no worker isolation, queue 256',
   missing: () => lacks('ocserv', 'openconnect', 'ocpasswd', 'openssl'),
   version: () => versionOf(['ocserv', '--version']),

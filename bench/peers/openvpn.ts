@@ -5,6 +5,7 @@ import { bare, lacks, type Peer, selfSigned, startDaemon, words, workFolder } fr
 /** OpenVPN, point to point over UDP with TLS, AES-128-GCM, without a kernel data channel. */
 export const OPENVPN: Peer = {
   name: 'openvpn',
+  role: 'field',
   about: 'p2p TLS over UDP, AES-128-GCM, --fast-io, 4 MiB socket buffers, txqueuelen 1000, no DCO',
   missing: () => lacks('openvpn', 'openssl'),
   version: () => versionOf(['openvpn', '--version']),

@@ -4,9 +4,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Rig, Site } from '../../src/demo/rig.ts';
 import { isInstalled } from '../machine.ts';
 
+/**
+ * What a peer is compared as. `bare`, no tunnel; `ours`, the product; `limit`, something that no site could use but that
+ * shows where a limit lies; `field`, another tunnel.
+ */
+export type Role = 'bare' | 'ours' | 'limit' | 'field';
+
 /** A way to join the two sites of a rig. */
 export interface Peer {
   readonly name: string;
+  readonly role: Role;
   /** What is used and how, for the table's foot. */
   readonly about: string;
   /** Why it cannot run here; undefined when it can. */
@@ -76,6 +83,13 @@ export function workFolder(rig: Rig): string {
 /** Runs ip(8) in the gateway of `here`. */
 export async function ip(rig: Rig, here: Site, command: string): Promise<void> {
   await rig.enclosure.run(['ip', '-n', here.gateway, ...command.split(' ')]);
+}
+
+/** The queue that the daemon gives its device (src/daemon/ip.ts). */
+export async function orderedQueue(rig: Rig, here: Site, device: string): Promise<void> {
+  const replace = `tc qdisc replace dev ${device} root`;
+  const input = `${replace} fq_codel 2>/dev/null || ${replace} noqueue\n`;
+  await rig.enclosure.run(['sh', '-eu'], { netns: here.gateway, input });
 }
 
 /** A command line as its words; nothing in it may hold a blank. */

@@ -6,6 +6,7 @@ import { bare, deviceUp, ip, lacks, type Peer, startDaemon, words, workFolder, w
 export function wireguardGo(name: string, program: string | undefined, about: string): Peer {
   return {
     name,
+    role: 'field',
     about,
     missing: () => (program === undefined ? 'WIREGUARD_GO is not set' : lacks(program, 'wg')),
     version: () => (program === undefined ? undefined : versionOf([program, '--version'])),
