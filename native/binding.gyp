@@ -15,6 +15,7 @@
         'crypto/gcm_aesni.cc',
         'crypto/gcm_avx2.cc',
         'crypto/gcm_avx512.cc',
+        'crypto/ipsec_mb_aead.cc',
         'crypto/openssl_aead.cc',
         'os/icmp.cc',
         'os/notify.cc',

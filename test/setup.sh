@@ -12,6 +12,8 @@ files=(include/openssl/ssl.h:libssl-dev include/gnutls/dtls.h:libgnutls28-dev in
   include/wolfssl/ssl.h:libwolfssl-dev include/botan-2/botan/tls_client.h:libbotan-2-dev
   lib/python3/dist-packages/heat/__init__.py:python3-heat
   'lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a:libclang-rt-dev')
+# Intel's library, for Intel's architecture
+[ "$(uname -m)" != x86_64 ] || files+=(include/intel-ipsec-mb.h:libipsec-mb-dev)
 
 missing=()
 for need in "${commands[@]}"; do

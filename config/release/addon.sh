@@ -12,6 +12,9 @@ else
   need "${prefix}g++" "g++-${prefix%-}"
 fi
 
+# Used where it is installed; known only to a build that saw its header.
+[ "$arch" != x64 ] || [ -f /usr/include/intel-ipsec-mb.h ] || say "without ipsec-mb: libipsec-mb-dev is not installed"
+
 # In a copy: the working tree's own build stays as it is, and the path is the same in every build.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "crypto/gcm_backends.h"
+#include "crypto/ipsec_mb_aead.h"
 
 namespace dtunnel {
 namespace {
@@ -102,7 +103,7 @@ bool AeadSelfTest(const AeadBackend& backend, AeadAlgorithm algorithm) {
 std::span<const AeadBackend* const> AllAeadBackends() {
   static const std::vector<const AeadBackend*> all = [] {
     std::vector<const AeadBackend*> found;
-    for (const AeadBackend* backend : {Avx512Gcm(), Avx2Gcm(), AesniGcm(), &OpensslAead()}) {
+    for (const AeadBackend* backend : {Avx512Gcm(), Avx2Gcm(), AesniGcm(), IpsecMbAead(), &OpensslAead()}) {
       if (backend != nullptr) found.push_back(backend);
     }
     return found;
@@ -118,10 +119,13 @@ AeadSuite AeadSuite::Of(const AeadBackend& backend) {
 
 std::optional<AeadSuite> AeadSuite::Choose(AeadPreference preference) {
   AeadSuite suite;
+  // Nothing else is even loaded when only OpenSSL is wanted.
+  static const AeadBackend* const only_openssl[] = {&OpensslAead()};
+  const std::span<const AeadBackend* const> candidates =
+      preference == AeadPreference::kOpenssl ? std::span<const AeadBackend* const>(only_openssl) : AllAeadBackends();
   for (std::size_t i = 0; i < kAeadAlgorithms; ++i) {
     const auto algorithm = static_cast<AeadAlgorithm>(i);
-    for (const AeadBackend* backend : AllAeadBackends()) {
-      if (preference == AeadPreference::kOpenssl && backend != &OpensslAead()) continue;
+    for (const AeadBackend* backend : candidates) {
       if (!backend->Supports(algorithm) || !AeadSelfTest(*backend, algorithm)) continue;
       suite.backends_[i] = backend;
       break;
