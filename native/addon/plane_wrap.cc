@@ -179,14 +179,14 @@ void PlaneWrap::Report(Napi::Env env, Plane::Outcome outcome) {
 }
 
 Napi::Value PlaneWrap::DeviceName(const Napi::CallbackInfo& info) {
-  const Plane* plane = Open(info.Env());
+  const Plane* plane = OpenOrFrozen(info.Env());
   if (plane == nullptr) return info.Env().Undefined();
   return Napi::String::New(info.Env(), plane->device_name());
 }
 
 Napi::Value PlaneWrap::Listening(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Plane* plane = Open(env);
+  const Plane* plane = OpenOrFrozen(env);
   if (plane == nullptr) return env.Undefined();
   Napi::Array result = Napi::Array::New(env);
   for (const Endpoint& endpoint : plane->listening()) {
@@ -200,7 +200,7 @@ Napi::Value PlaneWrap::Listening(const Napi::CallbackInfo& info) {
 
 Napi::Value PlaneWrap::Features(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Plane* plane = Open(env);
+  const Plane* plane = OpenOrFrozen(env);
   if (plane == nullptr) return env.Undefined();
   Napi::Object result = Napi::Object::New(env);
   result["offloads"] = Napi::Number::New(env, plane->offloads());
@@ -379,7 +379,9 @@ Napi::Value PlaneWrap::Descriptors(const Napi::CallbackInfo& info) {
 
 Napi::Value PlaneWrap::Pause(const Napi::CallbackInfo& info) {
   Plane* plane = Open(info.Env());
-  if (plane != nullptr) plane->Pause();
+  if (plane == nullptr) return info.Env().Undefined();
+  const Status paused = plane->Pause();
+  if (!paused) ThrowSystemError(info.Env(), paused.error());
   return info.Env().Undefined();
 }
 
@@ -388,6 +390,10 @@ Napi::Value PlaneWrap::Freeze(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Plane* plane = Open(env);
   if (plane == nullptr) return env.Undefined();
+  if (!plane->paused()) {
+    Napi::Error::New(env, "the plane is not paused").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
   const Handover handover = plane->Freeze();
   const std::size_t size = HandoverSize(handover);
   if (size > kMaxStateSize) {

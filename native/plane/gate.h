@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -15,14 +16,19 @@ class Gate {
   explicit Gate(std::size_t threads) : threads_(threads) {}
 
   // Main thread: closes the gate, calls `wake` so that threads that block come to it, and returns once each waits at it
-  // or has ended.
+  // or has ended. False when that takes longer than `limit`: the gate is open again.
   template <typename Wake>
-  void Close(Wake&& wake) {
-    closed_.store(true, std::memory_order_relaxed);
+  [[nodiscard]] bool Close(std::chrono::milliseconds limit, Wake&& wake) {
+    Shut();
     wake();
     std::unique_lock<std::mutex> hold(mutex_);
-    changed_.wait(hold, [this] { return held_ == threads_; });
+    if (changed_.wait_for(hold, limit, [this] { return held_ == threads_; })) return true;
+    closed_.store(false, std::memory_order_relaxed);
+    changed_.notify_all();
+    return false;
   }
+  // Main thread, before the threads start: they come to a closed gate first of all.
+  void Shut() { closed_.store(true, std::memory_order_relaxed); }
   // Main thread.
   void Open() {
     const std::lock_guard<std::mutex> hold(mutex_);

@@ -60,9 +60,11 @@ class Plane {
   static Result<std::unique_ptr<Plane>> OpenWith(const PlaneConfig& config, const AeadSuite& suite,
                                                  std::function<void()> wake);
   // Goes on where a frozen plane of another process stopped: `state` is the document of what its Freeze gave,
-  // `descriptors` what its descriptors() named, as inherited. They are closed when this fails, and nothing was read from them then: the calls
-  // named are "handover state" (EPROTONOSUPPORT: of another version; EBADMSG) and "inherited descriptor" (EINVAL: not what
-  // the state says). Of `config`, crypto and realtime count; everything else is in the state.
+  // `descriptors` what its descriptors() named, as inherited. They are closed when this fails, and nothing was read from
+  // them then: the calls named are "handover state" (EPROTONOSUPPORT: of another version; EBADMSG) and "inherited
+  // descriptor" (EINVAL: not what the state says). Of `config`, crypto and realtime count; everything else is in the state.
+  // The plane is frozen until Thaw: no thread has read or sealed anything, and if it is destroyed instead the other one
+  // may still thaw.
   static Result<std::unique_ptr<Plane>> Adopt(const PlaneConfig& config, std::vector<Fd> descriptors, Bytes state,
                                               std::function<void()> wake);
   ~Plane();
@@ -96,8 +98,9 @@ class Plane {
 
   // The data threads stop between two batches; what arrives waits in the kernel. Everything else goes on as always: now
   // TakeEvents, until there are none, delivers all that was ever read from the wire.
-  void Pause();
-  // Pauses if need be; from then on nothing but Thaw, SessionOf and the getters may be called, since another plane may go
+  // ETIMEDOUT of "freeze" when a thread does not come to a boundary in time: all of them go on.
+  Status Pause();
+  // Of a paused plane; from then on nothing but Thaw, SessionOf and the getters may be called, since another plane may go
   // on from the state. Its views end with Thaw.
   Handover Freeze();
   void Thaw();

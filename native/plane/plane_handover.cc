@@ -2,18 +2,23 @@
 //
 //   old process   Pause → TakeEvents until empty → Freeze → WriteHandover; the new one has the descriptors → destroyed,
 //                 or Thaw, if the new one does not come up
-//   new process   Adopt: takes the descriptors → reads the state → looks at every descriptor → restores → starts
-#include <cerrno>
+//   new process   Adopt: takes the descriptors → reads the state → looks at every descriptor → restores → starts its
+//                 threads at a closed gate; Thaw
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <iterator>
-#include <cstring>
 
+#include "base/check.h"
 #include "os/clock.h"
 #include "plane/plane.h"
 
 namespace dtunnel {
 namespace {
+
+// A thread reaches a batch boundary within milliseconds, unless every message of its batch waits for a full socket.
+constexpr std::chrono::milliseconds kPauseLimit{1000};
 
 template <typename Counters, std::size_t kWords>
 void AddTo(std::array<std::uint64_t, kWords>* words, const Counters& counters) {
@@ -74,10 +79,11 @@ std::vector<int> Plane::descriptors() const {
   return all;
 }
 
-void Plane::Pause() {
-  if (paused_) return;
-  shared_->gate.Close([this] { WakeThreads(); });
+Status Plane::Pause() {
+  if (paused_) return Done{};
+  if (!shared_->gate.Close(kPauseLimit, [this] { WakeThreads(); })) return Error{ETIMEDOUT, "freeze"};
   paused_ = true;
+  return Done{};
 }
 
 void Plane::Thaw() {
@@ -88,7 +94,7 @@ void Plane::Thaw() {
 }
 
 Handover Plane::Freeze() {
-  Pause();
+  Check(paused_, "only a paused plane has a state");
   frozen_ = true;
   Handover out;
   out.device_name = shared_->tun.name();
@@ -148,6 +154,9 @@ Result<std::unique_ptr<Plane>> Plane::Adopt(const PlaneConfig& config, std::vect
   plane->sockets_.Adopt(std::move(sockets), handover.listening, handover.overlapping);
   const Status restored = plane->Restore(handover);
   if (!restored) return restored.error();
+  // Not one thread may take a number before all of them run and the caller says so: until then the other plane may thaw.
+  plane->paused_ = plane->frozen_ = true;
+  plane->shared_->gate.Shut();
   const Status started = plane->Start(resumed);
   if (!started) return started.error();
   return plane;

@@ -162,6 +162,30 @@ const Test kForeign{"a handover document of another version says so, and what co
   }
 }};
 
+const Test kGate{"a gate that a thread does not come to in time opens again, and nobody is held by it", [] {
+  Gate gate(2);
+  std::atomic<bool> stop{false};
+  std::atomic<bool> late{true};
+  const auto body = [&](bool stubborn) {
+    while (!stop.load()) {
+      if (gate.closed() && !(stubborn && late.load())) gate.Wait();
+      ::poll(nullptr, 0, 1);
+    }
+    gate.Leave();
+  };
+  std::thread one(body, false);
+  std::thread two(body, true);
+  Expect(!gate.Close(std::chrono::milliseconds(50), [] {}));
+  Expect(!gate.closed());
+  late = false;
+  Expect(gate.Close(std::chrono::milliseconds(10'000), [] {}));
+  gate.Open();
+  stop = true;
+  one.join();
+  two.join();
+  Expect(gate.Close(std::chrono::milliseconds(10'000), [] {}), "threads that ended hold nobody up");
+}};
+
 const Test kBucket{"a token bucket goes on from its level, and never from a debt that it could not have", [] {
   TokenBucket before(1000, 10);
   const std::uint64_t now = 1'000'000'000;
@@ -186,7 +210,7 @@ struct Side {
     return copies;
   }
   void Freeze() {
-    plane->Pause();
+    Expect(static_cast<bool>(plane->Pause()));
     plane->TakeEvents(1000, [](const EventHead&, Bytes) {});
     state = Written(plane->Freeze());
   }
@@ -194,7 +218,8 @@ struct Side {
     Freeze();
     auto next = Plane::Adopt(PlaneConfig{}, Descriptors(), state, [] {});
     if (!Expect(static_cast<bool>(next), next ? "" : next.error().syscall)) return false;
-    plane = std::move(next.value());
+    plane = std::move(next.value());  // the frozen one ends without touching anything
+    plane->Thaw();
     return true;
   }
 };
@@ -361,7 +386,7 @@ void Numbers(std::uint8_t family, std::uint32_t lanes) {
   for (int round = 0; round < 3; ++round) {
     const auto before = TotalsOf(*side.plane);
     // Waits in the kernel: neither lost nor read by the old one.
-    side.plane->Pause();
+    Expect(static_cast<bool>(side.plane->Pause()));
     const auto hole = static_cast<std::uint64_t>(1 + 2 * round);
     wire.Send(to, hole);
     if (!side.HandOver()) return;
@@ -419,10 +444,19 @@ const Test kRefuse{"a plane that cannot go on says why, closes what it was given
   with([](std::vector<Fd>* fds) { (*fds)[2] = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
   with([](std::vector<Fd>* fds) { (*fds)[2] = Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });  // not bound there
   with([](std::vector<Fd>* fds) { std::swap((*fds)[2], fds->back()); });                     // another port
+  // One that was never thawed has read nothing and taken no number, so that the other may go on.
+  {
+    auto adopted = Plane::Adopt(PlaneConfig{}, side.Descriptors(), side.state, [] {});
+    if (Expect(static_cast<bool>(adopted))) {
+      wire.Send(to, 3);
+      ::poll(nullptr, 0, 50);
+      Expect(adopted.value()->frozen() && TotalsOf(*adopted.value()) == TotalsOf(*side.plane));
+    }
+  }
   // What came meanwhile is there after a thaw, and everything goes on.
   wire.Send(to, 2);
   side.plane->Thaw();
-  ExpectEqual(ControlOf(*side.plane, 2), 2u);
+  ExpectEqual(ControlOf(*side.plane, 3), 3u);
   const std::uint8_t message[1] = {1};
   side.plane->SealAndSend(1, kApplicationData, message, std::nullopt);
   ExpectEqual(wire.Receive().value_or(~0ull), 0u);

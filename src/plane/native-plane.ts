@@ -84,7 +84,6 @@ class NativePlane implements Plane {
     this.#listening = this.#readListening();
     const features = this.#addon.features();
     this.features = { ...features, offloads: OFFLOADS.filter((_, i) => (features.offloads & (1 << i)) !== 0) };
-    if (this.#addon.overlapping()) this.#dropOldIn(ADOPTED_OVERLAP);
   }
 
   get listening(): readonly Endpoint[] {
@@ -181,7 +180,7 @@ class NativePlane implements Plane {
   }
 
   freeze(): Uint8Array {
-    this.#addon.pause();
+    this.#pause();
     try {
       while (this.#deliver() > 0);
       clearTimeout(this.#overlap);
@@ -241,6 +240,15 @@ class NativePlane implements Plane {
       this.#onEvent(toEvent(raw));
     }
     return events.length;
+  }
+
+  /** Apart from what `freeze` undoes: a plane that is frozen already must stay so. */
+  #pause(): void {
+    try {
+      this.#addon.pause();
+    } catch (error) {
+      throw isSystemError(error) ? freezeError(error) : error;
+    }
   }
 
   #dropOldIn(overlap: Duration): void {
@@ -338,6 +346,13 @@ function openError(error: SystemError, options: PlaneOptions): DtunnelError {
     default:
       return bindError(error, options.listen);
   }
+}
+
+/** The plane goes on. */
+function freezeError(error: SystemError): DtunnelError {
+  return new DtunnelError('S040', `the data plane could not be stopped (${error.syscall}: ${error.code})`, {
+    cause: error,
+  });
 }
 
 /** The operator's view of a handover that failed before anything was taken over. */

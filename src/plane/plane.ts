@@ -56,11 +56,16 @@ export interface Plane {
   /**
    * Stops the data threads between two batches: what arrives from now on waits in the kernel. Then every event already
    * taken from the wire is delivered through `onEvent`, whose handlers may still call every method, and the whole state
-   * is yielded as one versioned document, keys included: whoever takes it zeroes it. Afterwards only `descriptors`,
-   * `session`, `stats`, `thaw` and `close` may be called: another process may be going on from the state.
+   * is yielded as one versioned document, keys included: whoever takes it zeroes it. Throws DT_HANDOVER when a thread
+   * does not stop within a second: the plane then goes on. Afterwards only `descriptors`, `session`, `stats`, `thaw` and
+   * `close` may be called: another process may be going on from the state.
    */
   freeze(): Uint8Array;
-  /** Goes on where `freeze` stopped, as if nothing had been. Only while no other process has gone on from the state. */
+  /**
+   * Goes on where `freeze` stopped, as if nothing had been, or starts an adopted plane. Of all the planes with one state only
+   * one is ever thawed: the old one while no new one was or can be, or else a new one. A number used twice under one key
+   * gives the key away (RFC 5288 §3).
+   */
   thaw(): void;
   /** Marks the datagrams of all sockets from now on (SO_MARK); undefined: unmarked. Throws DT_UDP_MARK with none changed. */
   setMark(mark: number | undefined): void;
@@ -89,7 +94,8 @@ export interface PlaneOptions {
   /**
    * Goes on where a frozen plane of another process stopped: its `descriptors` as inherited (same order, any numbers from
    * 3 on) and its state. Device and sockets are taken as they are; of the other options only `crypto`, `realtime` and
-   * `onEvent` count. The threads run when `openPlane` returns; events come in later turns of the event loop. Throws
+   * `onEvent` count. The plane is frozen until `thaw`: its threads wait, nothing was read or sealed, and closing it
+   * leaves the other one free to thaw. Throws
    * DT_HANDOVER when the state is of another version, damaged, or does not fit the descriptors: these are then closed in
    * this process, and nothing was read from them.
    */

@@ -27,6 +27,9 @@ const RESUMED = {
   realtime: false,
 };
 
+/** What a frozen plane still answers. */
+const TELLING: ReadonlySet<string> = new Set(['session', 'stats', 'descriptors']);
+
 interface HandedOver {
   readonly milliseconds: number;
   readonly octets: number;
@@ -105,7 +108,7 @@ describe.skipIf(reason !== undefined).each(flavours)('a plane of $lanes lane(s),
     expect(a.threads).toHaveLength(2 * flavour.lanes);
   });
 
-  it('stays as it is when the state does not arrive whole, or comes from another version', async () => {
+  it('stays as it is when the state does not arrive whole, comes from another version, or is not gone on from', async () => {
     await expect(pair.a.call('handOver', RESUMED, 100)).rejects.toMatchObject({
       code: 'S040',
       message: expect.stringContaining('damaged'),
@@ -114,6 +117,7 @@ describe.skipIf(reason !== undefined).each(flavours)('a plane of $lanes lane(s),
       code: 'S040',
       message: expect.stringContaining('version'),
     });
+    await expect(pair.a.call('handOver', RESUMED, 'late')).rejects.toMatchObject({ code: 'LATE' });
     expect((await pair.hostA.icmpEcho('192.168.77.2', { count: 3, interval: 10 as never })).rttMs).toHaveLength(3);
     expect((await pair.hostB.icmpEcho('fd78::1', { count: 3, interval: 10 as never })).rttMs).toHaveLength(3);
   });
@@ -125,15 +129,17 @@ describe.skipIf(reason !== undefined).each(flavours)('a plane of $lanes lane(s),
       ['retire', SLOT_A],
       ['activate', PEER, undefined],
       ['setRoutes', []],
+      ['freeze'],
       ['session', SLOT_A],
       ['stats'],
       ['descriptors'],
     ];
-    const frozen = 'the plane is frozen';
-    expect(await pair.a.call('whileFrozen', calls)).toEqual([frozen, frozen, frozen, frozen, 'done', 'done', 'done']);
+    const answers = calls.map(([method = '']) => (TELLING.has(String(method)) ? 'done' : 'the plane is frozen'));
+    expect(await pair.a.call('whileFrozen', calls)).toEqual(answers);
     expect((await pair.a.session(SLOT_A))?.sealedRecords).toBe(before?.sealedRecords);
     expect((await pair.hostA.icmpEcho('192.168.77.2', { count: 3, interval: 10 as never })).rttMs).toHaveLength(3);
     await expectConservation(pair);
+    expect((await pair.b.stats()).peers.get(PEER)?.drops.in.replay).toBe(0n);
   });
 
   // Without ids the other side would not know the new port.

@@ -288,7 +288,8 @@ export class MemoryPlane implements Plane {
       throw new DtunnelError('S040', 'the state of the running data plane is damaged');
     }
     this.#totals = state.totals;
-    this.setRoutes(state.routes);
+    this.#routes = state.routes;
+    this.#frozen = true;
     for (const [id, peer] of state.peers) this.#peers.set(id, peer);
     for (const plain of state.sessions) {
       const session = { ...plain, keys: plainKeys(plain.keys) };
@@ -296,8 +297,6 @@ export class MemoryPlane implements Plane {
       this.#peerOf(session).sessions.push(session);
       this.#enter(session);
     }
-    // Not before whoever opens the plane knows it: events come in later turns of the event loop.
-    queueMicrotask(() => this.#takeWaiting());
   }
 
   #takeWaiting(): void {

@@ -25,6 +25,17 @@ function pattern(size, seed) {
   return out;
 }
 
+/** A row of counters as a plain object: what is read when asked for does not travel between processes. */
+function plainRow(row) {
+  if (row === undefined) return undefined;
+  const getters = Object.entries(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(row)));
+  return Object.fromEntries(getters.filter(([, { get }]) => get !== undefined).map(([name]) => [name, row[name]]));
+}
+
+function plainRows(rows) {
+  return new Map([...rows].map(([key, row]) => [key, plainRow(row)]));
+}
+
 /** Number of the first descriptor that a successor inherits: behind the standard ones and the channel. */
 const FIRST_INHERITED = 4;
 
@@ -56,7 +67,9 @@ class Successor {
   }
 
   end() {
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.disconnect();
+    return ended;
   }
 }
 
@@ -92,11 +105,17 @@ const methods = {
     return name;
   },
   listening: () => plane.listening,
+  session: (slot) => plainRow(plane.session(slot)),
+  stats() {
+    const stats = plane.stats();
+    return { ...stats, peers: plainRows(stats.peers), sessions: plainRows(stats.sessions) };
+  },
   pid: () => process.pid,
 
   /**
    * Hands the plane over to a new process of this program, which inherits the descriptors: how long nobody forwarded, and
-   * the octets of the state. `damage` changes one of these: then nothing is handed over and this plane goes on.
+   * the octets of the state. `damage` changes one of these, or gives up `late`, with the new plane open but not thawed:
+   * nothing is handed over then and this plane goes on.
    */
   async handOver(options, damage) {
     const descriptors = plane.descriptors();
@@ -104,13 +123,15 @@ const methods = {
     await next.call('pid');
     const begin = performance.now();
     const state = plane.freeze();
-    if (damage !== undefined) state[damage] ^= 1;
+    if (Number.isInteger(damage)) state[damage] ^= 1;
     try {
       const adopt = { descriptors: descriptors.map((_, i) => FIRST_INHERITED + i), state };
       await next.call('open', { ...options, adopt });
+      if (damage === 'late') throw Object.assign(new Error('given up'), { code: 'LATE' });
+      await next.call('thaw');
     } catch (error) {
+      await next.end();
       plane.thaw();
-      next.end();
       throw error;
     }
     const milliseconds = performance.now() - begin;
