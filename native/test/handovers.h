@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "plane/handover.h"
-#include "test/check.h"
+#include "test/random.h"
 
 namespace dtunnel::test {
 
