@@ -4,6 +4,7 @@ import { equalBytes } from '../wire/bytes.ts';
 import { ALERTS, type AlertName, alertFor, alertText, parseAlert, writeAlert } from './alert.ts';
 import { type DropCounts, type DropReason, noDrops } from './drops.ts';
 import { EarlyRecords } from './early-records.ts';
+import { type Continuation, lastFlightOf } from './continuation.ts';
 import type { CloseCode, CloseReason, Effect, Role } from './effects.ts';
 import { Epochs, type Exhausted } from './epochs.ts';
 import { resolveMaxDatagram, resolveOptions, resolveTimers, type TimerConfig } from './handshake/config.ts';
@@ -167,6 +168,14 @@ export class Connection implements SansIo {
 
   poll(): Effect | undefined {
     return this.#effects.shift();
+  }
+
+  continuation(): Continuation | undefined {
+    if (this.#phase !== 'established' || !this.#epochs.handedOver) return undefined;
+    // Only a server's last flight may be asked for again: a client's was answered, or there would be no session.
+    const lastFlight =
+      this.#role === 'server' ? lastFlightOf(this.#flight, this.#answered, this.#epochs.nextPlain) : undefined;
+    return { lastFlight, renegotiationAlerts: this.#renegotiationAlerts };
   }
 
   // ── records ────────────────────────────────────────────────────────────────────────────────────────────────────

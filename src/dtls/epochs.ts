@@ -38,6 +38,11 @@ export class Epochs {
     return this.#handedOver;
   }
 
+  /** Number of our next record in clear; undefined once all are used. */
+  get nextPlain(): SequenceNumber | undefined {
+    return this.#plainNext;
+  }
+
   /** The id that protected records to us must carry; empty: none. */
   get ourConnectionId(): Uint8Array {
     return this.#protected?.secrets.ids?.ours ?? NO_ID;

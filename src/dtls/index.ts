@@ -22,6 +22,7 @@ export { systemRandom } from '../crypto/random.ts';
 export { ALERTS, type AlertName, alertText } from './alert.ts';
 export { CLOSE_CODES } from './close-codes.ts';
 export { Connection } from './connection.ts';
+export { type Continuation, ContinuedConnection, type LastFlight } from './continuation.ts';
 export { DROP_REASONS, type DropCounts, type DropReason } from './drops.ts';
 export type { CloseCode, CloseReason, ContentType, Effect, EpochKeys, Established, Role } from './effects.ts';
 export { isSameHello, Listener, type ListenerOptions } from './listener.ts';

@@ -1,4 +1,5 @@
 import type { Instant } from '../base/brand.ts';
+import type { Continuation } from './continuation.ts';
 import type { CloseCode, Effect } from './effects.ts';
 
 /**
@@ -22,6 +23,8 @@ export interface SansIo {
   /** Time has come to `deadline` or later. */
   tick(now: Instant): void;
   poll(): Effect | undefined;
+  /** What another process needs to go on with it; undefined unless it is established and its keys are offloaded. */
+  continuation(): Continuation | undefined;
   /** When `tick` is due; undefined while nothing is armed. */
   readonly deadline: Instant | undefined;
   readonly state: 'idle' | 'handshaking' | 'established' | 'closed';

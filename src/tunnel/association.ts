@@ -7,9 +7,11 @@ import { sealedOverhead } from '../dtls/protection.ts';
 import type { Authorization, ConnectionOptions, SuiteName } from '../dtls/options.ts';
 import type { SansIo } from '../dtls/sans-io.ts';
 import type { Path } from '../net/endpoint.ts';
-import type { Context } from './context.ts';
+import { toHex } from '../wire/bytes.ts';
+import type { Context, Engines } from './context.ts';
 import type { HandshakeTrigger } from './effects.ts';
 import { helloRandom } from './hello.ts';
+import type { AssociationExport, AssociationState } from './handover.ts';
 import { CALL_TIMER_CEILING, FLIGHT_SIZES, PROTOCOL, UNPROVEN_FACTOR } from './limits.ts';
 import type { SlotLease } from './slots.ts';
 
@@ -45,6 +47,8 @@ export interface AssociationSpec {
   readonly pathMtu: PathMtu;
   /** Octets that were received from an address that has proven nothing; undefined: no limit on what is sent. */
   readonly unproven?: number;
+  /** Another process has established it: the data plane has its keys already. */
+  readonly continued?: AssociationState;
 }
 
 /**
@@ -90,12 +94,39 @@ export class Association {
     this.role = spec.role;
     this.path = spec.path;
     this.trigger = spec.trigger;
-    this.startedAt = now;
+    this.startedAt = spec.continued?.startedAt ?? now;
     this.peer = spec.peer;
     this.#pathMtu = spec.pathMtu;
     this.#unproven = spec.unproven;
-    this.#engine = this.#makeEngine(spec);
+    this.#engine =
+      spec.continued === undefined ? this.#makeEngine(spec) : this.#continueFrom(spec.continued, context.engines);
     context.registry.add(this);
+  }
+
+  /** For another process to go on with; undefined while it is a handshake. */
+  export(): AssociationExport | undefined {
+    const continuation = this.#engine.continuation();
+    const { session, lease } = this;
+    if (continuation === undefined || session === undefined || this.#installed === undefined || this.#closed) {
+      return undefined;
+    }
+    const { peerCertificate, peer, role, ...established } = session;
+    const { lastFlight, renegotiationAlerts } = continuation;
+    return {
+      slot: lease.slot,
+      connectionId: toHex(lease.connectionId),
+      role,
+      trigger: this.trigger,
+      startedAt: this.startedAt,
+      path: this.path,
+      fingerprint: peer,
+      ...this.#installed,
+      established: { ...established, peerCertificate: toHex(peerCertificate) },
+      continuation: {
+        lastFlight: lastFlight === undefined ? undefined : { ...lastFlight, finished: toHex(lastFlight.finished) },
+        renegotiationAlerts,
+      },
+    };
   }
 
   /** Sends the first flight, or answers the accepted hello. */
@@ -188,6 +219,15 @@ export class Association {
 
   get deadline(): Instant | undefined {
     return this.#closed ? undefined : this.#engine.deadline;
+  }
+
+  #continueFrom(state: AssociationState, engines: Engines): SansIo {
+    const { aead, overhead, fingerprint, established, continuation } = state;
+    this.#installed = { aead, overhead };
+    this.#fingerprint = fingerprint;
+    this.session = { ...established, protocol: established.protocol, peer: fingerprint, role: state.role };
+    const { lastFlight, renegotiationAlerts } = continuation;
+    return engines.continued({ lastFlight, renegotiationAlerts });
   }
 
   #makeEngine(spec: AssociationSpec): SansIo {

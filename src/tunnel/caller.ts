@@ -7,6 +7,7 @@ import { type CallInput, decideCalls, keepsStandby, type LegView } from './calli
 import type { Context } from './context.ts';
 import type { HandshakeTrigger, TunnelEvent } from './effects.ts';
 import type { Resolution } from './face.ts';
+import type { PeerExport, PeerState } from './handover.ts';
 import { Leg, type LegOwner } from './leg.ts';
 import { CALL_TIMEOUT, CALL_TIMER_MAX, CALL_TIMER_MIN, CALL_TIMER_UNKNOWN, DNS_SILENCE_INTERVAL } from './limits.ts';
 import { newPathMtu } from './path-mtu.ts';
@@ -202,6 +203,34 @@ export class Caller implements LegOwner {
       if (leg.target.host !== host) continue;
       if (answer.kind === 'failed') leg.unresolved(answer.reason, now);
       else if (leg.resolved(answer.addresses, answer.ttl, now)) leg.rekey = 'failover';
+    }
+  }
+
+  /** For another process to go on with: all but the handshakes under way. */
+  export(sessions: readonly Session[], now: Instant): Pick<PeerExport, 'legs' | 'troubleSince' | 'pausedUntil'> {
+    // A session outlives the leg it was called along when the endpoint is removed.
+    const legs = new Set([...this.#all, ...sessions.flatMap(({ leg }) => leg ?? [])]);
+    return {
+      legs: [...legs].map((leg) => leg.export(sessions, now)),
+      troubleSince: this.#troubleSince,
+      pausedUntil: this.#pausedUntil,
+    };
+  }
+
+  /** Goes on with what another process knew of the same endpoints. */
+  continueFrom(state: PeerState, sessions: readonly Session[], now: Instant): void {
+    this.#troubleSince = state.troubleSince;
+    this.#pausedUntil = state.pausedUntil;
+    for (const known of state.legs) {
+      const { host, port, local } = known;
+      let leg = known.isStray
+        ? undefined
+        : this.#legs.find(({ target }) => target.host === host && target.port === port);
+      if (leg === undefined) {
+        leg = new Leg(this, { target: { host, port }, index: undefined, local }, now);
+        this.#strays = [...this.#strays, leg];
+      }
+      leg.continueFrom(known, sessions);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Fingerprint, Instant, PeerId, SessionSlot } from '../base/brand.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Identity } from '../crypto/identity.ts';
+import type { Continuation } from '../dtls/continuation.ts';
 import type { ConnectionOptions, CryptoSource } from '../dtls/options.ts';
 import type { FrontDoorVerdict, SansIo } from '../dtls/sans-io.ts';
 import type { Path } from '../net/endpoint.ts';
@@ -16,6 +17,8 @@ export interface Engines {
   client(options: ConnectionOptions): SansIo;
   /** An association that continues from the hello a listener accepted. */
   server(options: ConnectionOptions, hello: Uint8Array): SansIo;
+  /** An association that another process established. */
+  continued(continuation: Continuation): SansIo;
   /** The stateless front door. */
   listener(crypto: CryptoSource): Doorkeeper;
 }

@@ -1,4 +1,5 @@
 import { Connection } from '../dtls/connection.ts';
+import { ContinuedConnection } from '../dtls/continuation.ts';
 import { Listener } from '../dtls/listener.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { Engines } from './context.ts';
@@ -7,6 +8,7 @@ import type { Engines } from './context.ts';
 export const systemEngines: Engines = {
   client: (options) => new Connection(options),
   server: (options, hello) => new Connection(options, hello),
+  continued: (continuation) => new ContinuedConnection(continuation),
   listener: (crypto) => {
     const listener = new Listener({ crypto });
     const text = new TextEncoder();

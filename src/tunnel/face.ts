@@ -6,6 +6,7 @@ import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
 import type { Engines } from './context.ts';
 import type { PeerSnapshot, TunnelEffect } from './effects.ts';
+import type { TunnelExport, TunnelState } from './handover.ts';
 
 /** What the tunnel may ask about an installed session; answered by the data plane (`Plane.session`). */
 export interface SessionReadings {
@@ -39,6 +40,10 @@ export interface TunnelOptions {
 export interface TunnelFace {
   /** Declares peers and routes and starts calling. Once, first. */
   start(now: Instant): void;
+  /** Instead of `start`: goes on where another process was, whose settings these are. Throws when it cannot be. */
+  continueFrom(state: TunnelState, now: Instant): void;
+  /** All that another process needs for that. Changes nothing here. */
+  export(now: Instant): TunnelExport;
   /** A datagram that no installed session claimed. */
   datagram(path: Path, datagram: Uint8Array, now: Instant): void;
   /** An authenticated record of an installed session that is no IP packet. */

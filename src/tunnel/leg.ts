@@ -4,6 +4,7 @@ import { type Address, family } from '../net/address.ts';
 import { type HostPort, literalEndpoint, type Path } from '../net/endpoint.ts';
 import type { Association } from './association.ts';
 import type { HandshakeTrigger, TunnelEvent } from './effects.ts';
+import type { LegExport, LegState } from './handover.ts';
 import {
   DNS_RETRY,
   DNS_TTL_MAX,
@@ -194,6 +195,47 @@ export class Leg {
     const pause = Math.min(DNS_RETRY * 2 ** this.#resolveFailures++, DNS_TTL_UNKNOWN);
     this.#resolveAt = later(now, ms(pause));
     this.#owner.report({ kind: 'dns', host: this.target.host, result: reason });
+  }
+
+  /** For another process to go on with: handshakes under way are made anew there, and so is a look-up. */
+  export(sessions: readonly Session[], now: Instant): LegExport {
+    return {
+      ...this.target,
+      isStray: this.index === undefined,
+      local: this.#local,
+      remembered: this.remembered,
+      addresses: [...this.#addresses],
+      sessions: sessions.filter(({ leg }) => leg === this).map(({ association }) => association.lease.slot),
+      live: this.live?.association.lease.slot,
+      rekey: this.rekey,
+      failedAt: this.failedAt,
+      failures: this.failures,
+      nextAt: this.nextAt,
+      resolveAt: this.#resolving ? now : this.#resolveAt,
+      resolveFailures: this.#resolveFailures,
+      lastResolve: this.#lastResolve,
+      absent: this.#absent,
+    };
+  }
+
+  /** Goes on with what another process knew. */
+  continueFrom(state: LegState, sessions: readonly Session[]): void {
+    for (const session of sessions) {
+      const { slot } = session.association.lease;
+      if (state.sessions.includes(slot)) session.leg = this;
+      if (state.live === slot) this.live = session;
+    }
+    this.remembered = state.remembered;
+    this.rekey = state.rekey;
+    this.failedAt = state.failedAt;
+    this.failures = state.failures;
+    this.nextAt = state.nextAt;
+    if (this.#literal) return;
+    this.#addresses = state.addresses;
+    this.#resolveAt = state.resolveAt;
+    this.#resolveFailures = state.resolveFailures;
+    this.#lastResolve = state.lastResolve;
+    this.#absent = state.absent;
   }
 
   /** Attempts that were given up for the far end's own call: ours come again if that fails. */

@@ -1,5 +1,6 @@
 import type { Instant } from '../base/brand.ts';
 import type { Address } from '../net/address.ts';
+import type { MemoryExport, MemoryState } from './handover.ts';
 import { newPathMtu, type PathMtuState } from './path-mtu.ts';
 import { PathQuality } from './rtt.ts';
 
@@ -10,6 +11,24 @@ export class PathMemory {
 
   constructor(now: Instant) {
     this.pathMtu = newPathMtu(now);
+  }
+
+  /** For another process to go on with; a probe under way is begun anew there. */
+  export(): Omit<MemoryExport, 'address'> {
+    const { mtu, failed, raiseAt, confirmedAt } = this.pathMtu;
+    return {
+      ...this.quality.export(),
+      mtu,
+      failed: Number.isFinite(failed) ? failed : undefined,
+      raiseAt,
+      confirmedAt,
+    };
+  }
+
+  /** Goes on with what another process had learned. */
+  continueFrom({ mtu, failed, raiseAt, confirmedAt, ...quality }: MemoryState): void {
+    this.quality.continueFrom(quality);
+    this.pathMtu = { mtu, failed: failed ?? Number.POSITIVE_INFINITY, probe: undefined, raiseAt, confirmedAt };
   }
 }
 
@@ -33,6 +52,20 @@ export class PathMemories {
     }
     this.#byAddress.set(address, memory);
     return memory;
+  }
+
+  /** For another process to go on with. */
+  export(): MemoryExport[] {
+    return [...this.#byAddress].map(([address, memory]) => ({ address, ...memory.export() }));
+  }
+
+  /** Goes on with what another process had learned, in its order. */
+  continueFrom(memories: readonly MemoryState[], now: Instant): void {
+    for (const state of memories) {
+      const memory = new PathMemory(now);
+      memory.continueFrom(state);
+      this.#byAddress.set(state.address, memory);
+    }
   }
 }
 

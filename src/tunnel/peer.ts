@@ -6,10 +6,12 @@ import { type Path, sameEndpoint } from '../net/endpoint.ts';
 import type { Association } from './association.ts';
 import { Caller, type CallerHost } from './caller.ts';
 import type { Context } from './context.ts';
-import type { GoodbyeReason } from './control-message.ts';
-import type { HandshakeTrigger, PeerState } from './effects.ts';
 import { endpointChange } from './endpoint-change.ts';
+import type { GoodbyeReason } from './control-message.ts';
+import type { HandshakeTrigger, PeerSnapshot } from './effects.ts';
 import type { Resolution } from './face.ts';
+import { continueSession } from './continued-session.ts';
+import type { PeerExport, PeerState } from './handover.ts';
 import type { Leg } from './leg.ts';
 import {
   CONFIRM_WAIT,
@@ -45,7 +47,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   readonly id: PeerId;
   readonly memories = new PathMemories();
   settings: PeerSettings;
-  state: PeerState;
+  state: PeerSnapshot['state'];
   since: Instant;
   lastFailure: { readonly at: Instant; readonly reason: CloseReason } | undefined;
   /** The path it was last met on, which has proven itself: a place to call, and no more than that. */
@@ -255,6 +257,48 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       session.say({ type: 'goodbye', why, pause: why === 'removed' ? GOODBYE_PAUSE_REMOVED : GOODBYE_PAUSE });
       session.association.close('closed', now);
     }
+  }
+
+  /** For another process to go on with. A mere look: what is exported still runs here until that process has it. */
+  export(now: Instant): PeerExport {
+    const { lastFailure } = this;
+    return {
+      id: this.id,
+      name: this.name,
+      state: this.state,
+      since: this.since,
+      everUp: this.#everUp,
+      wasWavering: this.#wasWavering,
+      heldUntil: this.#heldUntil,
+      lastReceive: this.#lastReceive,
+      lastKnown: this.lastKnown,
+      lastFailure: lastFailure === undefined ? undefined : { at: lastFailure.at, reason: { ...lastFailure.reason } },
+      rekeyAfter: this.#rekeyAfter,
+      current: this.#current?.association.lease.slot,
+      ...this.#caller.export(this.#sessions, now),
+      memories: this.memories.export(),
+      sessions: this.#sessions.flatMap((session) => session.export() ?? []),
+    };
+  }
+
+  /** Goes on with what another process knew of this peer. Once, before anything else. */
+  continueFrom(state: PeerState, now: Instant): void {
+    this.state = state.state;
+    this.since = state.since;
+    this.#everUp = state.everUp;
+    this.#wasWavering = state.wasWavering;
+    this.#heldUntil = state.heldUntil;
+    this.#lastReceive = state.lastReceive;
+    this.lastKnown = state.lastKnown;
+    this.lastFailure = state.lastFailure;
+    this.#rekeyAfter = state.rekeyAfter;
+    this.memories.continueFrom(state.memories, now);
+    this.#sessions = state.sessions.map((known) => {
+      const memory = this.#memory(known.association.path.remote.address, now);
+      return continueSession(this.#context, { owner: this, memory, continued: known }, now);
+    });
+    this.#current = this.#sessions.find((session) => session.association.lease.slot === state.current);
+    this.#caller.continueFrom(state, this.#sessions, now);
   }
 
   // --- CallerHost ------------------------------------------------------------------------------------------

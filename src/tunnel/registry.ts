@@ -21,6 +21,11 @@ export class Registry {
     return this.#byRemote.get(endpointKey(path.remote)) ?? [];
   }
 
+  /** Every association, handshakes included. */
+  get all(): Iterable<Association> {
+    return this.#bySlot.values();
+  }
+
   get size(): number {
     return this.#bySlot.size;
   }

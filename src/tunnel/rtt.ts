@@ -1,4 +1,5 @@
 import { type Duration, ms } from '../base/brand.ts';
+import type { MemoryExport, MemoryState } from './handover.ts';
 import { LOSS_WINDOW, RTO_MAX, RTO_MIN, RTO_UNKNOWN } from './limits.ts';
 
 /** Round-trip time of one path, smoothed (RFC 6298 §2), and the share of probes that were lost. */
@@ -42,6 +43,19 @@ export class PathQuality {
   /** A probe was not answered in time. */
   lost(): void {
     this.#record(false);
+  }
+
+  /** For another process to go on with. */
+  export(): Pick<MemoryExport, 'smoothed' | 'variation' | 'outcomes'> {
+    const outcomes = [...this.#outcomes.slice(this.#next), ...this.#outcomes.slice(0, this.#next)];
+    return { smoothed: this.#smoothed, variation: this.#variation, outcomes };
+  }
+
+  /** Goes on with what another process measured. */
+  continueFrom({ smoothed, variation, outcomes }: Pick<MemoryState, 'smoothed' | 'variation' | 'outcomes'>): void {
+    this.#smoothed = smoothed;
+    this.#variation = variation;
+    for (const answered of outcomes) this.#record(answered);
   }
 
   #record(answered: boolean): void {

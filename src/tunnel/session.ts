@@ -17,6 +17,7 @@ import {
 } from './control-message.ts';
 import type { HandshakeTrigger } from './effects.ts';
 import type { SessionReadings } from './face.ts';
+import type { SessionExport, SessionState } from './handover.ts';
 import type { Leg } from './leg.ts';
 import {
   CHECK_BUSY,
@@ -61,6 +62,8 @@ export interface SessionParts {
   readonly association: Association;
   readonly established: Established;
   readonly memory: PathMemory;
+  /** What another process knew of it, when it goes on from there. */
+  readonly continued?: SessionState;
 }
 
 /**
@@ -115,12 +118,12 @@ export class Session {
   #openedSeen = 0;
 
   constructor(context: Context, parts: SessionParts, now: Instant) {
-    const { owner, association, established, memory } = parts;
+    const { owner, association, established, memory, continued } = parts;
     this.#context = context;
     this.#owner = owner;
     this.association = association;
     this.established = established;
-    this.establishedAt = now;
+    this.establishedAt = continued?.establishedAt ?? now;
     this.certificateNotAfter = certificateNotAfter(established.peerCertificate) ?? 0;
     this.memory = memory;
     this.checkAt = now;
@@ -128,6 +131,48 @@ export class Session {
     this.#liveness = newLiveness(now);
     this.#lastReceive = now;
     this.#nextId = new Reader(context.crypto.random(4)).uint(4);
+    if (continued !== undefined) this.#continueFrom(continued);
+  }
+
+  /**
+   * For another process to go on with; undefined when its association has ended. Left out: probes under way and moves
+   * that are not proven. The far end's records bring both up again.
+   */
+  export(): SessionExport | undefined {
+    const association = this.association.export();
+    if (association === undefined) return undefined;
+    const { askedAt, unanswered, lastProbe, lastCheck, plannedCheck } = this.#liveness;
+    return {
+      association,
+      establishedAt: this.establishedAt,
+      use: this.use,
+      peerUse: this.peerUse,
+      peerUseAt: this.peerUseAt,
+      draining: this.draining,
+      confirmed: this.confirmed,
+      health: this.health,
+      deadSince: this.deadSince,
+      supersededAt: this.supersededAt,
+      rekeyAt: this.rekeyAt,
+      rekeyWanted: this.rekeyWanted,
+      rekeyAskedAt: this.rekeyAskedAt,
+      rekeyAskedLast: this.rekeyAskedLast,
+      checkAt: this.checkAt,
+      lastTraffic: this.lastTraffic,
+      lastReceive: this.#lastReceive,
+      liveness: {
+        askedAt,
+        unanswered,
+        lastProbe: Number.isFinite(lastProbe) ? lastProbe : undefined,
+        lastCheck,
+        plannedCheck,
+      },
+      nextId: this.#nextId,
+      ownSealed: this.#ownSealed,
+      ownOpened: this.#ownOpened,
+      sealedSeen: this.#sealedSeen,
+      openedSeen: this.#openedSeen,
+    };
   }
 
   get handshakeDuration(): Duration {
@@ -253,6 +298,34 @@ export class Session {
   /** Whether nothing at all has come for so long that nobody is there. */
   abandoned(now: Instant): boolean {
     return now - this.#lastReceive >= UNUSED_SILENCE;
+  }
+
+  #continueFrom(state: SessionState): void {
+    this.use = state.use;
+    this.peerUse = state.peerUse;
+    this.peerUseAt = state.peerUseAt;
+    this.draining = state.draining;
+    this.confirmed = state.confirmed;
+    this.health = state.health;
+    this.deadSince = state.deadSince;
+    this.supersededAt = state.supersededAt;
+    this.rekeyAt = state.rekeyAt;
+    this.rekeyWanted = state.rekeyWanted;
+    this.rekeyAskedAt = state.rekeyAskedAt;
+    this.rekeyAskedLast = state.rekeyAskedLast;
+    this.checkAt = state.checkAt;
+    this.lastTraffic = state.lastTraffic;
+    this.#lastReceive = state.lastReceive;
+    this.#liveness = {
+      ...state.liveness,
+      askedAt: state.liveness.askedAt,
+      lastProbe: state.liveness.lastProbe ?? NEVER,
+    };
+    this.#nextId = state.nextId;
+    this.#ownSealed = state.ownSealed;
+    this.#ownOpened = state.ownOpened;
+    this.#sealedSeen = state.sealedSeen;
+    this.#openedSeen = state.openedSeen;
   }
 
   #react(message: ControlMessage, now: Instant): void {
@@ -426,6 +499,8 @@ export class Session {
     return this.#nextId;
   }
 }
+
+const NEVER = Number.NEGATIVE_INFINITY as Instant;
 
 /** Path-MTU probes whose answers are still recognised. */
 const SIZES_KEPT = 16;

@@ -1,9 +1,10 @@
 import { type Instant, type SessionSlot, later } from '../base/brand.ts';
 import { invariant } from '../base/invariant.ts';
 import type { CryptoSource } from '../dtls/options.ts';
-import { equalBytes } from '../wire/bytes.ts';
+import { equalBytes, toHex } from '../wire/bytes.ts';
 import { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';
+import type { SlotsExport, SlotsState } from './handover.ts';
 import { CONNECTION_ID_LENGTH, MAX_SLOTS, SLOT_QUARANTINE } from './limits.ts';
 
 /** A slot with the connection id issued for it. */
@@ -60,6 +61,30 @@ export class SlotTable {
     const slot = slotOf(connectionId);
     const late = slot === undefined ? undefined : this.#late.get(slot);
     return late !== undefined && equalBytes(late, connectionId);
+  }
+
+  /** For another process to go on with. `lost`: leases in use that it will not know; they rest as if returned now. */
+  export(lost: readonly SlotLease[], now: Instant): SlotsExport {
+    const until = later(now, SLOT_QUARANTINE);
+    const resting = [...this.#resting, ...lost.map((lease) => ({ lease, until }))];
+    return {
+      fresh: this.#fresh,
+      resting: resting.map(({ lease, until: at }) => ({
+        slot: lease.slot,
+        connectionId: toHex(lease.connectionId),
+        until: at,
+      })),
+    };
+  }
+
+  /** Goes on with what another process knew; `used` are the slots of sessions that came along. */
+  continueFrom({ fresh, resting }: SlotsState, used: ReadonlySet<SessionSlot>): void {
+    this.#fresh = fresh;
+    this.#resting = resting.map(({ until, ...lease }) => ({ lease, until }));
+    for (const { lease } of this.#resting) this.#late.set(lease.slot, lease.connectionId);
+    for (let slot = 0 as SessionSlot; slot < fresh; slot++) {
+      if (!used.has(slot) && !this.#late.has(slot)) heapPush(this.#free, slot);
+    }
   }
 
   #wake(now: Instant): void {

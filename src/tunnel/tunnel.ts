@@ -20,6 +20,7 @@ import { systemEngines } from './engines.ts';
 import type { Resolution, TunnelFace, TunnelOptions } from './face.ts';
 import { FrontDoor } from './front-door.ts';
 import { DRAIN_NOTICE_INTERVAL, RECALL_BURST, RECALL_RATE } from './limits.ts';
+import type { TunnelExport, TunnelState } from './handover.ts';
 import { Peer } from './peer.ts';
 import { PeerTable } from './peer-table.ts';
 import { Registry } from './registry.ts';
@@ -70,6 +71,43 @@ export class Tunnel implements TunnelFace {
   start(now: Instant): void {
     this.#arrange(this.#settings, now);
     this.#recall(now);
+  }
+
+  continueFrom(state: TunnelState, now: Instant): void {
+    const known = new Map(state.peers.map((peer) => [peer.name, peer]));
+    const slots = state.peers.flatMap((peer) => peer.sessions.map(({ association }) => association.slot));
+    const used = new Set(slots);
+    invariant(used.size === slots.length, 'a slot belongs to one session');
+    this.#context.slots.continueFrom(state.slots, used);
+    const peers = this.#settings.peers.map((settings) => {
+      const before = known.get(settings.name);
+      invariant(before !== undefined && known.size === this.#settings.peers.length, 'the peers are the same');
+      const peer = new Peer(this.#context, { id: before.id, settings }, now);
+      peer.continueFrom(before, now);
+      return peer;
+    });
+    this.#table.arrange(peers);
+    invariant(this.#table.size === peers.length, 'a peer has an id of its own');
+    this.#byHost = peersByHost(peers);
+    this.#choices = new Map(state.choices);
+    // The data plane knows these; said again, they change nothing.
+    for (const peer of peers)
+      this.#emit({ kind: 'peer', peer: peer.id, options: peerOptions(peer.settings, this.#settings) });
+    this.#updateRoutes(now);
+    // Each is looked at with the first tick, when the data plane runs.
+    for (const peer of peers) this.#schedule.set(peer, now);
+  }
+
+  export(now: Instant): TunnelExport {
+    const lost = [...this.#registry.all].filter((association) => !association.installed);
+    return {
+      slots: this.#context.slots.export(
+        lost.map(({ lease }) => lease),
+        now,
+      ),
+      choices: [...this.#choices],
+      peers: this.#table.all.map((peer) => peer.export(now)),
+    };
   }
 
   datagram(path: Path, datagram: Uint8Array, now: Instant): void {

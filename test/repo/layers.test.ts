@@ -24,6 +24,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ['base', 'wire', 'net', 'dtls', 'crypto/fingerprint', 'crypto/certificate'],
     types: ['config/settings', 'crypto'],
     builtins: [],
+    packages: ['zod'],
   },
   plane: {
     imports: ['base', 'net'],

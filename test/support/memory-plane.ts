@@ -23,7 +23,7 @@ import type {
   SessionStats,
   UnattributedReason,
 } from '../../src/plane/plane.ts';
-import { equalBytes } from '../../src/wire/bytes.ts';
+import { equalBytes, toHex } from '../../src/wire/bytes.ts';
 
 /** Protects records; the real one by default, a cheap one where thousands of worlds are run. */
 export interface RecordCipher {
@@ -396,6 +396,11 @@ export class MemoryPlane implements Plane {
     this.#sessions.clear();
     this.#byRemote.clear();
     this.#peers.clear();
+  }
+
+  /** All keys in hex: what must not be found elsewhere. */
+  keyMaterial(): readonly string[] {
+    return [...this.#sessions.values()].flatMap(({ keys }) => [toHex(keys.read.key), toHex(keys.write.key)]);
   }
 
   /** Slots in use. */

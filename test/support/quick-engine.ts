@@ -1,6 +1,7 @@
 import type { Epoch, Fingerprint, Instant, SequenceNumber } from '../../src/base/brand.ts';
 import { earliest, later, ms } from '../../src/base/brand.ts';
 import { RecordKeys } from '../../src/crypto/aead.ts';
+import { type Continuation, ContinuedConnection } from '../../src/dtls/continuation.ts';
 import type { CloseCode, CloseReason, Effect } from '../../src/dtls/effects.ts';
 import type { ConnectionOptions } from '../../src/dtls/options.ts';
 import { CONTENT, type RecordView, recordsIn, writeRecord } from '../../src/dtls/record.ts';
@@ -19,6 +20,7 @@ import type { RecordCipher } from './memory-plane.ts';
 export const QUICK_ENGINES: Engines = {
   client: (options) => new QuickEngine(options, undefined),
   server: (options, hello) => new QuickEngine(options, hello),
+  continued: (continuation) => new ContinuedConnection(continuation),
   listener: () => ({
     receive: (datagram, path) => {
       const hello = parseHello(datagram);
@@ -52,6 +54,9 @@ export const QUICK_CIPHER: RecordCipher = {
 };
 
 const PADDING = new Uint8Array(16);
+
+/** A message of type 20 with number 0 and a body of zeros. */
+const FINISHED = Uint8Array.of(20, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 12, ...new Uint8Array(12));
 const ONE = 1 as Epoch;
 
 class QuickEngine implements SansIo {
@@ -116,7 +121,7 @@ class QuickEngine implements SansIo {
     }
     if (contentType === CONTENT.handshake && this.#options.role === 'server') {
       this.#effects.push({ kind: 'transmit', datagram: this.#record(CONTENT.changeCipherSpec, Uint8Array.of(1)) });
-      this.#effects.push({ kind: 'seal', contentType: 22, fragment: new Uint8Array(24) });
+      this.#effects.push({ kind: 'seal', contentType: 22, fragment: FINISHED });
     }
   }
 
@@ -150,6 +155,13 @@ class QuickEngine implements SansIo {
 
   poll(): Effect | undefined {
     return this.#effects.shift();
+  }
+
+  continuation(): Continuation | undefined {
+    if (this.state !== 'established') return undefined;
+    const nextPlain = this.#plainNumber as SequenceNumber;
+    const lastFlight = this.#options.role === 'server' ? { answers: 0, nextPlain, finished: FINISHED } : undefined;
+    return { lastFlight, renegotiationAlerts: 0 };
   }
 
   #say(flight: () => void, now: Instant): void {
@@ -303,7 +315,7 @@ class QuickEngine implements SansIo {
 
   #finished(write: RecordKeys): Uint8Array {
     const sequence = this.#sealedNumber++ as SequenceNumber;
-    return QUICK_CIPHER.seal(write, ONE, sequence, this.#peerId, CONTENT.handshake, new Uint8Array(24));
+    return QUICK_CIPHER.seal(write, ONE, sequence, this.#peerId, CONTENT.handshake, FINISHED);
   }
 
   #keys(): { readonly read: RecordKeys; readonly write: RecordKeys } {

@@ -15,9 +15,10 @@ import type { Identity } from '../../src/crypto/identity.ts';
 import { type Address, addressBytes, family, parseAddress } from '../../src/net/address.ts';
 import { type Endpoint, endpointKey, type HostPort, type Path, parseHostPort } from '../../src/net/endpoint.ts';
 import { type Prefix, parsePrefix } from '../../src/net/prefix.ts';
-import type { PlaneEvent } from '../../src/plane/plane.ts';
+import type { PlaneEvent, PlaneOptions } from '../../src/plane/plane.ts';
 import type { Engines } from '../../src/tunnel/context.ts';
 import type { PeerSnapshot, TunnelEffect, TunnelEvent } from '../../src/tunnel/effects.ts';
+import { tunnelState } from '../../src/tunnel/handover.ts';
 import { Tunnel } from '../../src/tunnel/tunnel.ts';
 import { MemoryPlane, type RecordCipher } from './memory-plane.ts';
 import { SeededRandom } from './seeded-random.ts';
@@ -179,7 +180,34 @@ export class Site {
     for (const { fingerprint, lastKnown } of this.tunnel.snapshot(this.#world.now)) {
       if (lastKnown !== undefined) this.#lastKnown.set(fingerprint, lastKnown);
     }
+    this.frozen = false;
     this.plane.close();
+  }
+
+  /**
+   * `dtunnel upgrade`: the tunnel and its plane go on in another process after `gap`. What the tunnel knows makes the trip
+   * through JSON and the strict reader, as on the way from process to process.
+   */
+  upgrade(gap: number = 0): void {
+    this.#takeEvents();
+    const state = this.plane.freeze();
+    const known = JSON.stringify(this.tunnel.export(this.#world.now));
+    const old = this.plane;
+    this.frozen = true;
+    const goOn = (): void => {
+      if (!this.running || this.plane !== old) return;
+      const tunnel = this.#makeTunnel();
+      tunnel.continueFrom(tunnelState.parse(JSON.parse(known)), this.#world.now);
+      this.plane = this.#makePlane({ descriptors: old.descriptors(), state });
+      this.tunnel = tunnel;
+      this.frozen = false;
+      this.#perform();
+      // What waited in the kernel is read now; the plane itself would wait for a turn of the event loop.
+      this.plane.thaw();
+      this.#takeEvents();
+    };
+    if (gap === 0) goOn();
+    else this.#world.after(gap, goOn);
   }
 
   /** Another source address and port outside from now on, as when a NAT forgets. */
@@ -369,7 +397,7 @@ export class Site {
     }
   }
 
-  #makePlane(): MemoryPlane {
+  #makePlane(adopt?: PlaneOptions['adopt']): MemoryPlane {
     const [address] = this.options.addresses.map(parseAddress);
     if (address === undefined) throw new Error('a site has an address');
     const plane: MemoryPlane = new MemoryPlane({
@@ -381,6 +409,7 @@ export class Site {
         if (plane === this.plane) this.#pending.push(event);
       },
       ...(this.#world.options.cipher === undefined ? {} : { cipher: this.#world.options.cipher }),
+      ...(adopt === undefined ? {} : { adopt }),
     });
     return plane;
   }

@@ -3,7 +3,7 @@ import type { SeededRandom } from '../support/seeded-random.ts';
 import type { Site, World } from '../support/world.ts';
 
 /** What can happen to an end, or be done to it, at any time. */
-export const ACTS = ['rekey', 'reload', 'restart', 'roam', 'drain'] as const;
+export const ACTS = ['rekey', 'reload', 'restart', 'roam', 'drain', 'upgrade'] as const;
 
 /** One of them. */
 export type Act = (typeof ACTS)[number];
@@ -14,7 +14,12 @@ export function perform(act: Act, site: Site, world: World, random: SeededRandom
     site.start();
     return;
   }
+  // Nothing else is done to an end while it is handed over, as in the daemon.
+  if (site.frozen) return;
   switch (act) {
+    case 'upgrade':
+      site.upgrade(random.chance(0.5) ? 0 : random.below(300));
+      break;
     case 'rekey':
       site.do((tunnel, now) => tunnel.rekey(undefined, now));
       break;
