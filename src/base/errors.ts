@@ -92,6 +92,21 @@ export const ERRORS = {
     exit: EXIT.incompatible,
     hint: 'the tunnel runs on as it was; dtunnel down, then dtunnel up, starts the new version',
   },
+  S041: {
+    id: 'DT_UPGRADE_INCOMPATIBLE',
+    exit: EXIT.incompatible,
+    hint: 'nothing was changed; without --no-restart the new program is started afresh, with a short interruption',
+  },
+  S042: {
+    id: 'DT_UPGRADE_FAILED',
+    exit: EXIT.failure,
+    hint: 'nothing was lost: the old process goes on; dtunnel logs shows what the new one said',
+  },
+  S043: {
+    id: 'DT_UPGRADE_LOST',
+    exit: EXIT.failure,
+    hint: 'the tunnel starts afresh: its peers shake hands again',
+  },
   N001: {
     id: 'DT_UDP_IN_USE',
     exit: EXIT.failure,

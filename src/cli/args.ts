@@ -15,6 +15,7 @@ const HELP = {
   rekey: 'make fresh keys with a peer',
   rotate: 'bring a new key and certificate into force, once every peer knows it',
   drain: 'let peers fail over, then stop',
+  upgrade: 'put the program as it is on disk under a running tunnel, without loss',
   top: 'watch traffic, once a second',
   logs: 'show the log of a running tunnel',
   events: 'print what happens, one JSON document a line',
@@ -201,6 +202,21 @@ function addLifeCycle(base: Program, { io, interruption, ended }: Session): void
       },
     )
     .command(
+      'upgrade <name>',
+      HELP.upgrade,
+      (y) =>
+        timeoutOption(y.positional('name', needed), '30s').option('restart', {
+          type: 'boolean',
+          default: true,
+          describe:
+            'start afresh where sessions cannot be handed over; --no-restart leaves the old program running then',
+        }),
+      async ({ name, restart, json, quiet, timeout }) => {
+        const { run } = await import('./commands/upgrade.ts');
+        ended(await run({ name, restart, json, quiet, timeoutMs: timeout }, io));
+      },
+    )
+    .command(
       'log-level <level> [name]',
       HELP['log-level'],
       (y) => y.positional('level', { choices: LOG_LEVELS, demandOption: true }).positional('name', name),
@@ -216,10 +232,11 @@ function addLifeCycle(base: Program, { io, interruption, ended }: Session): void
         y
           .positional('file', { ...needed })
           .option('log-file', { type: 'string', describe: 'log there instead of to standard output' })
-          .option('report-fd', { type: 'number', hidden: true }),
-      async ({ file, logFile, reportFd, verbose }) => {
+          .option('report-fd', { type: 'number', hidden: true })
+          .option('handover-fd', { type: 'number', hidden: true }),
+      async ({ file, logFile, reportFd, handoverFd, verbose }) => {
         const { run } = await import('./commands/run.ts');
-        ended(await run({ file, logFile, reportFd, verbose }, io));
+        ended(await run({ file, logFile, reportFd, handoverFd, verbose }, io));
       },
     )
     .command(

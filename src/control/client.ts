@@ -26,6 +26,8 @@ import {
   rotateReply,
   type SwitchReply,
   switchReply,
+  type UpgradeReply,
+  upgradeReply,
 } from './protocol.ts';
 import { STATUS_SCHEMA, type StatusDocument, statusDocument } from './status.ts';
 
@@ -89,6 +91,11 @@ export class ControlClient {
   /** Drains; the daemon answers when it is idle or `timeoutMs` have passed. */
   drain(timeoutMs: number): Promise<DrainReply> {
     return this.#call('POST', 'drain', { timeoutMs }, drainReply, timeoutMs + this.#timeoutMs);
+  }
+
+  /** Replaces the process under the tunnel; `restart` allows a clean restart where sessions cannot be handed over. */
+  upgrade(restart: boolean): Promise<UpgradeReply> {
+    return this.#call('POST', 'upgrade', { restart }, upgradeReply);
   }
 
   /** Stops the daemon; it answers when everything is undone, and then ends. */

@@ -68,6 +68,37 @@ export const drainReply = z.object({
   durationMs: z.number(),
 });
 
+/** `upgrade`: `restart` allows a clean restart where the new program cannot take over. */
+export const upgradeRequest = z.strictObject({ restart: z.boolean().default(true) });
+
+/**
+ * Outcome of `upgrade`. `handed_over`: the new process has every session. `restarting`: it could not have them for
+ * `reason`; the old one stops once it has answered, and the new one starts afresh.
+ */
+export const upgradeReply = z.discriminatedUnion('result', [
+  z.object({
+    result: z.literal('handed_over'),
+    tunnels: z.int(),
+    peers: z.int(),
+    /** Descriptors handed over: the queues of the device and the UDP sockets. */
+    sockets: z.int(),
+    /** From the last packet of the old process to the first chance of the new one. */
+    gapMs: z.number(),
+    droppedPackets: z.int(),
+    pid: z.int(),
+    previousPid: z.int(),
+    version: z.string(),
+    previousVersion: z.string(),
+  }),
+  z.object({
+    result: z.literal('restarting'),
+    reason: z.string(),
+    peers: z.int(),
+    previousPid: z.int(),
+    previousVersion: z.string(),
+  }),
+]);
+
 /** `down`: the changes undone, in order; the process ends after it has answered. */
 export const downReply = z.object({
   changes: z.array(z.string()),
@@ -136,6 +167,10 @@ export type RekeyReply = z.infer<typeof rekeyReply>;
 export type DrainRequest = z.infer<typeof drainRequest>;
 /** How a drain ended. */
 export type DrainReply = z.infer<typeof drainReply>;
+/** How to upgrade. */
+export type UpgradeRequest = z.infer<typeof upgradeRequest>;
+/** What an upgrade came to. */
+export type UpgradeReply = z.infer<typeof upgradeReply>;
 /** What stopping undid. */
 export type DownReply = z.infer<typeof downReply>;
 /** Whom to probe. */

@@ -1,4 +1,4 @@
-import { lchownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, lchownSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -30,6 +30,9 @@ import {
   type RotateReply,
   rotateRequest,
   type SwitchReply,
+  type UpgradeReply,
+  type UpgradeRequest,
+  upgradeRequest,
 } from './protocol.ts';
 import type { StatusDocument } from './status.ts';
 
@@ -43,6 +46,7 @@ export interface ControlHandlers {
   reload(request: ReloadRequest): Promise<ReloadReply>;
   rekey(request: RekeyRequest): RekeyReply;
   drain(request: DrainRequest): Promise<DrainReply>;
+  upgrade(request: UpgradeRequest): Promise<UpgradeReply>;
   down(): Promise<DownReply>;
   ping(request: PingRequest): Promise<PingReply>;
   rotateAsk(): Promise<RotateReply>;
@@ -66,10 +70,15 @@ export interface ControlServerOptions {
   readonly handlers: ControlHandlers;
   /** Told of a handler's bug; the client gets a bare `DT_UNEXPECTED`. */
   readonly onBug: (error: unknown) => void;
+  /** Listens beside the socket of the daemon that this one takes over from, which puts it in its own place then. */
+  readonly beside?: boolean;
 }
 
 /** A stream reader that is this far behind is cut off: octets. */
 const MAX_STREAM_BACKLOG = 1024 * 1024;
+
+/** For replies to leave a daemon that has been taken over from, ms. */
+const LEAVE_LIMIT = 500;
 
 /** Requests and streams at once: a handful of humans and scripts, not a service. */
 const MAX_CONNECTIONS = 64;
@@ -82,9 +91,14 @@ export class ControlServer {
   readonly #options: ControlServerOptions;
   readonly #server: Server;
   readonly #streams = new Set<ServerResponse>();
+  /** Replies that have not left yet. */
+  readonly #replies = new Set<ServerResponse>();
+  /** Where it is found now. */
+  #path: string;
 
   private constructor(options: ControlServerOptions) {
     this.#options = options;
+    this.#path = options.beside === true ? besidePath(options.path) : options.path;
     this.#server = createServer(
       { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 1_000, maxHeaderSize: 8 * 1024 },
       (request, response) => {
@@ -99,12 +113,12 @@ export class ControlServer {
    * died is replaced.
    */
   static async listen(options: ControlServerOptions): Promise<ControlServer> {
-    await ControlServer.refuseIfServed(options.path);
+    if (options.beside !== true) await ControlServer.refuseIfServed(options.path);
     const server = new ControlServer(options);
+    const path = server.#path;
     try {
-      mkdirSync(dirname(options.path), { recursive: true, mode: 0o755 });
-      if (lstatSync(options.path, { throwIfNoEntry: false })?.isSocket() === true)
-        rmSync(options.path, { force: true });
+      mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+      if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) rmSync(path, { force: true });
       await server.#bind();
     } catch (error) {
       throw new DtunnelError('S023', `cannot create control socket ${options.path}: ${reasonOf(error)}`, {
@@ -128,11 +142,35 @@ export class ControlServer {
     const cut = setTimeout(() => this.#server.closeAllConnections(), 250);
     await closed;
     clearTimeout(cut);
-    rmSync(this.#options.path, { force: true });
+    rmSync(this.#path, { force: true });
+  }
+
+  /** Takes the place of the daemon that this one takes over from; that one has given way, or is gone. */
+  takePlace(): void {
+    if (existsSync(this.#path)) renameSync(this.#path, this.#options.path);
+    this.#path = this.#options.path;
+  }
+
+  /** Puts the socket of the daemon that takes over in the place of ours: who connects from now on finds that one. */
+  giveWay(): void {
+    renameSync(besidePath(this.#path), this.#path);
+  }
+
+  /**
+   * After `giveWay`: ends every stream and resolves when replies under way have left. The listener stays until the process
+   * ends, since closing it would unlink the path it was bound to, which is the other daemon's now.
+   */
+  async leave(): Promise<void> {
+    this.#server.unref();
+    for (const response of this.#streams) response.end();
+    const until = Date.now() + LEAVE_LIMIT;
+    while (this.#replies.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
+    this.#server.closeAllConnections();
   }
 
   async #bind(): Promise<void> {
-    const { path, gid } = this.#options;
+    const { gid } = this.#options;
+    const path = this.#path;
     // unix(7): connecting needs write permission on the socket file, which bind(2) makes with the umask; with this one
     // there is no moment at which others may connect.
     const before = process.umask(0o117);
@@ -153,6 +191,8 @@ export class ControlServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader(PROTOCOL_HEADER, PROTOCOL);
+    this.#replies.add(response);
+    response.on('close', () => this.#replies.delete(response));
     try {
       await this.#route(request, response);
     } catch (error) {
@@ -175,6 +215,8 @@ export class ControlServer {
         return sendJson(response, handlers.rekey(await bodyOf(request, rekeyRequest)));
       case `POST ${PATH_PREFIX}/drain`:
         return sendJson(response, await handlers.drain(await bodyOf(request, drainRequest)));
+      case `POST ${PATH_PREFIX}/upgrade`:
+        return sendJson(response, await handlers.upgrade(await bodyOf(request, upgradeRequest)));
       case `POST ${PATH_PREFIX}/down`:
         return sendJson(response, await handlers.down());
       case `POST ${PATH_PREFIX}/ping`:
@@ -219,6 +261,11 @@ export class ControlServer {
       unsubscribe();
     });
   }
+}
+
+/** Where a daemon listens that is about to take over. Not a name that anybody looks for. */
+function besidePath(path: string): string {
+  return `${path}.next`;
 }
 
 /** Whether a process accepts connections at `path`; false for a path that does not exist or a socket left behind. */

@@ -1,10 +1,12 @@
 import type { Fingerprint } from '../base/brand.ts';
 import { formatFingerprint } from '../crypto/fingerprint.ts';
+import type { HandoverResult } from '../metrics/event-metrics.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { PlaneNotice } from './driver.ts';
 import type { Expiring } from './expiry.ts';
 import type { DaemonEvent } from './log.ts';
+import type { Takeover } from './takeover.ts';
 
 /** Events of the daemon itself as log lines; those of peers are the recorder's. */
 
@@ -25,9 +27,44 @@ export function readyEvent(plane: Plane, startMs: number): DaemonEvent {
   return { event: 'daemon.ready', level: 'info', msg: 'ready', fields };
 }
 
+/** A new process is to take over. */
+export function upgradingEvent(): DaemonEvent {
+  return { event: 'daemon.upgrade', level: 'info', msg: 'handing over to a new process' };
+}
+
+/** What became of that, said by the old process. */
+export function upgradeEvent(result: HandoverResult, detail: string, gapMs: number | undefined): DaemonEvent {
+  const fields = { result, detail, gapMs: gapMs === undefined ? undefined : Math.round(gapMs * 10) / 10 };
+  if (result === 'completed') return { event: 'daemon.upgrade', level: 'info', msg: 'handed over', fields };
+  return { event: 'daemon.upgrade', level: 'error', msg: 'could not hand over', fields };
+}
+
+/** The same, said by the new one. */
+export function tookOverEvent(
+  { previous, state }: Takeover,
+  version: string,
+  gapMs: number,
+  dropped: number,
+): DaemonEvent {
+  const fields = {
+    previousPid: previous.pid,
+    previousVersion: previous.version,
+    version,
+    peers: state.tunnel.peers.length,
+    gapMs: Math.round(gapMs * 10) / 10,
+    droppedPackets: dropped,
+  };
+  return { event: 'daemon.upgrade', level: 'info', msg: 'took over', fields };
+}
+
 /** Something about the host that should be looked at. */
 export function hostWarningEvent(text: string): DaemonEvent {
   return { event: 'host.warning', level: 'warn', msg: text };
+}
+
+/** Addresses, links or routes of the host are others. */
+export function networkEvent(): DaemonEvent {
+  return { event: 'network.changed', level: 'debug', msg: 'the network of this host changed' };
 }
 
 /** A change of the host, in the words of `[+]` and `[-]` lines. */

@@ -1,5 +1,13 @@
 import { DtunnelError } from '../base/errors.ts';
-import { type DownReply, type DrainReply, type PingReply, PROTOCOL, type RotateReply } from '../control/protocol.ts';
+import {
+  type DownReply,
+  type DrainReply,
+  type PingReply,
+  PROTOCOL,
+  type RotateReply,
+  type UpgradeReply,
+  type UpgradeRequest,
+} from '../control/protocol.ts';
 import type { ControlHandlers } from '../control/server.ts';
 import type { StatusDocument } from '../control/status.ts';
 import type { PeerSnapshot } from '../tunnel/effects.ts';
@@ -19,6 +27,9 @@ export interface Controlled {
   rekey(peer: string | undefined): boolean;
   drain(timeoutMs: number): Promise<DrainReply>;
   stop(): Promise<DownReply>;
+  upgrade(request: UpgradeRequest): Promise<UpgradeReply>;
+  /** Throws while an upgrade is under way: nothing else changes the daemon then. */
+  refuseWhileUpgrading(): void;
   ping(peer: PeerSnapshot, timeoutMs: number): Promise<PingReply>;
   rotateAsk(): Promise<RotateReply>;
   /** Fingerprint of the certificate in force. */
@@ -47,11 +58,16 @@ export function controlHandlers(daemon: Controlled): ControlHandlers {
       return { peers: peer === undefined ? established.map(({ name }) => name) : [peer] };
     },
     drain: async ({ timeoutMs }) => {
+      daemon.refuseWhileUpgrading();
       const outcome = await daemon.drain(timeoutMs);
       await daemon.stop();
       return outcome;
     },
-    down: () => daemon.stop(),
+    upgrade: (request) => daemon.upgrade(request),
+    down: async () => {
+      daemon.refuseWhileUpgrading();
+      return daemon.stop();
+    },
     ping: ({ peer, timeoutMs }) => daemon.ping(peerNamed(peer), timeoutMs),
     rotateAsk: () => daemon.rotateAsk(),
     rotateSwitch: async () => {

@@ -1,5 +1,6 @@
 import type { Instant } from '../base/brand.ts';
 import type { Clock } from '../base/clock.ts';
+import { DtunnelError } from '../base/errors.ts';
 import { assertNever } from '../base/invariant.ts';
 import type { Plane, PlaneEvent } from '../plane/plane.ts';
 import type { TunnelEffect, TunnelEvent } from '../tunnel/effects.ts';
@@ -39,23 +40,59 @@ export class Driver {
   readonly #alarm: Alarm;
   #stopped = false;
   #draining = false;
+  /** What waits for `goOn`; undefined while inputs are taken. */
+  #held: (() => void)[] | undefined;
 
   constructor(options: DriverOptions) {
     this.#options = options;
     this.#alarm = options.makeAlarm(() => this.input((tunnel, now) => tunnel.tick(now)));
   }
 
-  /** Gives the tunnel an input at the present instant and performs all that it asks for. */
+  /**
+   * Gives the tunnel an input at the present instant and performs all that it asks for. Throws S034 while the driver
+   * holds.
+   */
   input<T>(give: (tunnel: TunnelFace, now: Instant) => T): T {
+    if (this.#held !== undefined) throw new DtunnelError('S034', 'an upgrade is under way');
     const { tunnel, clock } = this.#options;
     const given = give(tunnel, clock());
     this.#drain();
     return given;
   }
 
+  /** The same as soon as inputs are taken: now, or when the driver goes on. */
+  enqueue(give: (tunnel: TunnelFace, now: Instant) => void): void {
+    if (this.#stopped) return;
+    if (this.#held === undefined) this.input(give);
+    else this.#held.push(() => this.input(give));
+  }
+
+  /** Takes no input and lets no alarm ring until `goOn`. */
+  hold(): void {
+    this.#held = [];
+    this.#alarm.set(undefined);
+  }
+
+  /** Inputs wait for `goOn`. */
+  get holds(): boolean {
+    return this.#held !== undefined;
+  }
+
+  /** Takes what came meanwhile, and what is due. */
+  goOn(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const give of held) give();
+    this.input((tunnel, now) => tunnel.tick(now));
+  }
+
   /** An event of the data plane. */
   readonly planeEvent = (event: PlaneEvent): void => {
     if (this.#stopped) return;
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.planeEvent(event));
+      return;
+    }
     switch (event.kind) {
       case 'datagram':
         this.input((tunnel, now) => tunnel.datagram(event.path, event.datagram, now));
@@ -154,7 +191,7 @@ export class Driver {
 
   #resolve(host: string): void {
     void this.#options.resolve(host).then((answer) => {
-      if (!this.#stopped) this.input((tunnel, now) => tunnel.resolved(host, answer, now));
+      this.enqueue((tunnel, now) => tunnel.resolved(host, answer, now));
     });
   }
 }

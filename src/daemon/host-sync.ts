@@ -102,3 +102,15 @@ export function withheldPrefixes(
   }
   return new Set([...all].filter((text) => !served.has(text)));
 }
+
+/** `host` with no route to peers that are down where other routes may serve their prefixes. */
+export function routedHost(
+  host: Host,
+  peers: () => readonly PeerSnapshot[],
+): Pick<Host, 'markFor' | 'letPass' | 'change'> {
+  return {
+    markFor: (settings) => host.markFor(settings),
+    letPass: (mark) => host.letPass(mark),
+    change: (settings) => host.change(settings, withheldPrefixes(settings, peers())),
+  };
+}

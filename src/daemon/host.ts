@@ -1,6 +1,8 @@
+import type { z } from 'zod';
 import { DtunnelError } from '../base/errors.ts';
 import type { Settings } from '../config/settings.ts';
 import { family } from '../net/address.ts';
+import type { hostState } from './handover.ts';
 import { bridgeChanges, type HostChange, hostDiff, hostPlan, neededMark, routedPrefixes } from './host-plan.ts';
 import type { Ip } from './ip.ts';
 import { type FoundRule, findRules } from './leftovers.ts';
@@ -171,6 +173,30 @@ export class Host {
     }
     this.#mtu = wanted;
     return true;
+  }
+
+  /** For another process, which will change it and take it back. */
+  export(): z.input<typeof hostState> {
+    const applied = this.#applied.map((change) => ({ ...change }));
+    return {
+      device: this.#device,
+      freeTable: this.#freeTable,
+      mtu: this.#mtu,
+      applied,
+      switched: [...this.#switched],
+      shared: [...this.#shared],
+    };
+  }
+
+  /** Takes over what another process has set up, without touching it. Yields the mark its sockets have. */
+  continueFrom(state: z.output<typeof hostState>, settings: Settings): { readonly mark: number | undefined } {
+    this.#device = state.device;
+    this.#freeTable = state.freeTable;
+    this.#mtu = state.mtu;
+    this.#applied = state.applied;
+    this.#switched.push(...state.switched);
+    this.#shared = new Set(state.shared);
+    return { mark: this.markFor(settings) };
   }
 
   /** Takes everything back, in reverse order. Never throws: what cannot be undone is told and left. */

@@ -38,6 +38,19 @@ export function readConfiguration(
     throw new DtunnelError('S030', `${path} has ${errors} error${errors === 1 ? '' : 's'}`, { details: loaded.error });
   }
   const { settings, warnings } = loaded.value;
+  return configurationOf(
+    settings,
+    warnings.items.map(({ file, line, message }) => `${file}${line === undefined ? '' : `:${line}`}: ${message}`),
+    parts,
+  );
+}
+
+/** `settings` with everything that they name. Throws DtunnelError K…. */
+export function configurationOf(
+  settings: Settings,
+  warnings: readonly string[],
+  parts: Pick<DaemonParts, 'readIdentity' | 'readToken'>,
+): Configuration {
   const identity = parts.readIdentity(settings.interface);
   const leaf = identity.certificates[0];
   const token = settings.interface.metricsToken;
@@ -47,8 +60,6 @@ export function readConfiguration(
     hash: createHash('sha256').update(renderSettings(settings)).digest('hex'),
     certificateNotAfter: (leaf === undefined ? undefined : readCertificate(leaf)?.notAfter) ?? 0,
     metricsToken: token === undefined ? undefined : parts.readToken(token),
-    warnings: warnings.items.map(
-      ({ file, line, message }) => `${file}${line === undefined ? '' : `:${line}`}: ${message}`,
-    ),
+    warnings,
   };
 }

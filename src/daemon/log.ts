@@ -12,6 +12,7 @@ export type EventId =
   | 'daemon.drain'
   | 'daemon.stop'
   | 'daemon.failed'
+  | 'daemon.upgrade'
   | 'daemon.status'
   | 'config.loaded'
   | 'config.warning'

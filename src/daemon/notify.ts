@@ -41,6 +41,11 @@ export class ServiceManager {
     this.#tell(`STOPPING=1\nSTATUS=${oneLine(status)}`);
   }
 
+  /** Another process is the service from now on; what this one says does not count any more. */
+  mainProcess(pid: number): void {
+    this.#tell(`MAINPID=${pid}`);
+  }
+
   /** One line for `systemctl status`. */
   status(status: string): void {
     this.#tell(`STATUS=${oneLine(status)}`);

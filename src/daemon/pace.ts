@@ -11,3 +11,26 @@ const PAUSE_PER_PEER = 0.1;
 export function pauseBetweenLooks(peers: number): number {
   return peers > MANY_PEERS ? peers * PAUSE_PER_PEER : 0;
 }
+
+/** One look for however many requests come before it, at that pace. */
+export class PacedLooks {
+  readonly #look: () => void;
+  #isComing = false;
+
+  constructor(look: () => void) {
+    this.#look = look;
+  }
+
+  /** Something has changed; there are so many peers to look at. */
+  request(peers: number): void {
+    if (this.#isComing) return;
+    this.#isComing = true;
+    const look = (): void => {
+      this.#isComing = false;
+      this.#look();
+    };
+    const pause = pauseBetweenLooks(peers);
+    if (pause === 0) setImmediate(look);
+    else setTimeout(look, pause).unref();
+  }
+}

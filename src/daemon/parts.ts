@@ -12,6 +12,7 @@ import type { MakeAlarm } from './driver.ts';
 import type { Ip } from './ip.ts';
 import type { SendNotification } from './notify.ts';
 import type { PortHolder } from './port-holder.ts';
+import type { Successors } from './successor.ts';
 import type { Sysctl } from './sysctl.ts';
 
 /** The world a daemon lives in: the real one (`system-parts.ts`), or one made by a test. */
@@ -23,6 +24,8 @@ export interface DaemonParts {
   /** The metrics token itself, when the setting only names where it is; throws DtunnelError K…. */
   readonly readToken: (token: string) => string;
   readonly openPlane: (options: PlaneOptions) => Plane;
+  /** Loads what `openPlane` needs, so that it does not take long; throws DtunnelError. */
+  readonly preload: () => void;
   readonly makeTunnel: (options: TunnelOptions) => TunnelFace;
   readonly crypto: CryptoSource;
   readonly ip: Ip;
@@ -47,6 +50,10 @@ export interface DaemonParts {
   /** Group that may use the control socket; undefined: only the process's own. */
   readonly controlGid: number | undefined;
   readonly runtimeDir: string;
+  /** Closes an inherited descriptor that nothing uses. */
+  readonly closeDescriptor: (descriptor: number) => void;
+  /** Processes that take over from this one. */
+  readonly successors: Successors;
 }
 
 /** What is running: shown by status, metrics and `dtunnel version`. */

@@ -1,7 +1,9 @@
 import type { TunMtu } from '../base/brand.ts';
+import { DtunnelError } from '../base/errors.ts';
 import type { Settings } from '../config/settings.ts';
-import type { Offload, PlaneOptions } from '../plane/plane.ts';
+import type { Offload, Plane, PlaneOptions } from '../plane/plane.ts';
 import { deviceMtu } from './host-sync.ts';
+import type { DaemonParts } from './parts.ts';
 import { listenSpecs } from './reload.ts';
 
 /** Names of devices: IFNAMSIZ leaves 15 octets (netdevice(7)). */
@@ -36,4 +38,16 @@ export function planeOptions(
     disable: OFFLOADS.filter((offload) => face.disableOffloads.includes(offload)),
     realtime: face.realtime,
   };
+}
+
+/** Opens the data plane; a port that is taken is told with who holds it. */
+export function openPlane(options: PlaneOptions, parts: Pick<DaemonParts, 'openPlane' | 'portHolder'>): Plane {
+  try {
+    return parts.openPlane(options);
+  } catch (error) {
+    if (!(error instanceof DtunnelError) || error.code !== 'N001') throw error;
+    const holder = options.listen.map(({ port }) => parts.portHolder(port)).find((one) => one !== undefined);
+    if (holder === undefined) throw error;
+    throw new DtunnelError('N001', `${error.message}: pid ${holder.pid} (${holder.name})`, { cause: error });
+  }
 }

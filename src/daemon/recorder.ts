@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Instant } from '../base/brand.ts';
 import { assertNever } from '../base/invariant.ts';
 import { shortCipherName } from '../control/cipher-name.ts';
@@ -5,6 +6,7 @@ import type { CloseReason } from '../dtls/effects.ts';
 import type { EventMetrics } from '../metrics/event-metrics.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
+import type { recorderState } from './handover.ts';
 import type { DaemonEvent, EventId } from './log.ts';
 
 /** Round trips remembered per peer, for percentiles. */
@@ -62,6 +64,22 @@ export class Recorder {
   keepOnly(names: readonly string[]): void {
     const wanted = new Set(names);
     for (const name of this.#peers.keys()) if (!wanted.has(name)) this.#peers.delete(name);
+  }
+
+  /** For another process to go on with. Handshakes under way end with this one. */
+  export(): z.input<typeof recorderState> {
+    return [...this.#peers].map(([peer, { rtts, failures, lastHandshake }]) => ({
+      peer,
+      rtts: [...rtts],
+      failures: failures === undefined ? undefined : { ...failures },
+      lastHandshake,
+    }));
+  }
+
+  /** Goes on with what another process remembered. */
+  continueFrom(peers: z.output<typeof recorderState>): void {
+    for (const { peer, rtts, failures, lastHandshake } of peers)
+      this.#peers.set(peer, { rtts, failures, lastHandshake });
   }
 
   /** Takes note of `event`. */

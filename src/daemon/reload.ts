@@ -51,13 +51,22 @@ export class Reloader {
 
   /** Carries `request` out. Throws DtunnelError with everything as it was. */
   async reload(request: ReloadRequest): Promise<ReloadReply> {
-    if (this.#busy) throw new DtunnelError('S034', 'another reload is under way');
+    return this.exclusive(async () => {
+      try {
+        return await this.#run(request);
+      } catch (error) {
+        if (!request.plan) this.#target.report('rejected', error instanceof Error ? error.message : String(error));
+        throw error;
+      }
+    });
+  }
+
+  /** Keeps reloads out while `operation` runs. */
+  async exclusive<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#busy) throw new DtunnelError('S034', 'another reload or an upgrade is under way');
     this.#busy = true;
     try {
-      return await this.#run(request);
-    } catch (error) {
-      if (!request.plan) this.#target.report('rejected', error instanceof Error ? error.message : String(error));
-      throw error;
+      return await operation();
     } finally {
       this.#busy = false;
     }
@@ -78,14 +87,14 @@ export class Reloader {
       throw new DtunnelError('S031', `cannot change while running: ${keys}`);
     }
     const began = clock();
-    const dropsBefore = dropped(plane.stats());
+    const dropsBefore = droppedPackets(plane.stats());
     await this.#apply(next, { ...next, generation, since: began });
     const durationMs = clock() - began;
-    const droppedPackets = Math.max(0, Number(dropped(plane.stats()) - dropsBefore));
+    const lost = Math.max(0, Number(droppedPackets(plane.stats()) - dropsBefore));
     this.#previous = before;
     const detail = `${plan.changes.length} changes, generation ${generation}`;
     this.#target.report(revert ? 'reverted' : 'applied', detail);
-    return reply(plan, { applied: true, generation, durationMs, droppedPackets });
+    return reply(plan, { applied: true, generation, durationMs, droppedPackets: lost });
   }
 
   /** Everything that may be refused comes first; the tunnel, which refuses nothing, last. */
@@ -127,7 +136,7 @@ function listensDifferently(before: Settings, next: Settings): boolean {
 }
 
 /** The plan between two configurations, with what lies outside the file: the certificate's content, the socket mark. */
-function planOf(before: Configuration, next: Configuration): Plan {
+export function planOf(before: Configuration, next: Configuration): Plan {
   const { changes } = planChanges(before.settings, next.settings);
   const extra: Change[] = [];
   if (before.identity.fingerprint !== next.identity.fingerprint) {
@@ -176,7 +185,7 @@ function reply(plan: Plan, outcome: Omit<ReloadReply, 'changes'>): ReloadReply {
 }
 
 /** Packets of inner hosts that were dropped on the way out, or on the way in for want of a place to go. */
-function dropped(stats: PlaneStats): bigint {
+export function droppedPackets(stats: PlaneStats): bigint {
   const { in: inbound, out: outbound } = sumDrops([stats.drops, stats.peerDrops]);
   return (
     outbound.no_route +

@@ -7,6 +7,7 @@ import { chooseLogFormat } from './log.ts';
 import { LogFile } from './log-file.ts';
 import type { BuildInfo, DaemonParts } from './parts.ts';
 import { handleSignals, holdSignals } from './signals.ts';
+import { inheritedChannel, takeOver } from './takeover.ts';
 
 /** How `dtunnel run` was called. */
 export interface RunOptions {
@@ -17,6 +18,8 @@ export interface RunOptions {
   readonly logFile: string | undefined;
   /** Descriptor to tell the start to (`start-report.ts`). */
   readonly reportFd: number | undefined;
+  /** Descriptor of the channel to the daemon that this one takes over from (`handover.ts`). */
+  readonly handoverFd: number | undefined;
   readonly colour: boolean;
   /** Log from here on instead of what the file says, until the first reload. */
   readonly level: LogLevel | undefined;
@@ -43,16 +46,21 @@ export async function runDaemon(options: RunOptions): Promise<number> {
   }
 }
 
-function start(options: RunOptions, report: (line: StartReport) => void): Promise<Daemon> {
-  const { parts, logFile, colour } = options;
+async function start(options: RunOptions, report: (line: StartReport) => void): Promise<Daemon> {
+  const { parts, logFile, colour, configFile, build, handoverFd } = options;
+  const takeover =
+    handoverFd === undefined
+      ? undefined
+      : await takeOver(inheritedChannel(handoverFd), configFile, build.version, parts);
   const isJournal = logFile === undefined && (parts.environment['JOURNAL_STREAM'] ?? '') !== '';
   const isTerminal = logFile === undefined && process.stdout.isTTY === true;
   return Daemon.start({
     level: options.level,
-    configFile: options.configFile,
+    configFile,
     parts,
-    build: options.build,
+    build,
     pid: process.pid,
+    takeover,
     log: {
       write: logFile === undefined ? writeToStdout : new LogFile(logFile).write,
       format: (configured) => chooseLogFormat(configured, { isTerminal, isJournal }),

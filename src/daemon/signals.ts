@@ -10,11 +10,11 @@ export interface SignalSource {
 }
 
 /**
- * HUP reloads, USR1 writes the status to the log, TERM drains and stops, a second TERM or INT stops at once. Yields the
+ * HUP reloads, USR1 writes the status to the log, USR2 hands over to a new process (never restarts), TERM drains and stops, a second TERM or INT stops at once. Yields the
  * end of listening.
  */
 export function handleSignals(
-  daemon: Pick<Daemon, 'reload' | 'logStatus' | 'drain' | 'stop'>,
+  daemon: Pick<Daemon, 'reload' | 'logStatus' | 'upgradeBySignal' | 'drain' | 'stop'>,
   source: SignalSource,
 ): () => void {
   let terminating = false;
@@ -29,6 +29,7 @@ export function handleSignals(
   const handlers: readonly (readonly [NodeJS.Signals, () => void])[] = [
     ['SIGHUP', () => void daemon.reload()],
     ['SIGUSR1', () => daemon.logStatus()],
+    ['SIGUSR2', () => void daemon.upgradeBySignal()],
     ['SIGINT', () => void daemon.stop()],
     ['SIGTERM', terminate],
   ];
@@ -44,8 +45,8 @@ export function handleSignals(
  */
 export function holdSignals(source: SignalSource): { release(): boolean } {
   const held: NodeJS.Signals[] = [];
-  // Without a listener of ours the runtime would open its debugger on USR1.
-  const names = ['SIGHUP', 'SIGUSR1', 'SIGINT', 'SIGTERM'] as const;
+  // Without a listener of ours the runtime would open its debugger on USR1, and USR2 would end the process.
+  const names = ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGINT', 'SIGTERM'] as const;
   const listeners = names.map((name) => [name, (): void => void held.push(name)] as const);
   for (const [name, listener] of listeners) source.on(name, listener);
   return {

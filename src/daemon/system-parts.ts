@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { monotonicClock } from '../base/clock.ts';
 import { loadSettings } from '../config/load.ts';
 import { runtimeDir } from '../control/paths.ts';
 import { systemRandom } from '../crypto/random.ts';
 import { type Address, parseAddress } from '../net/address.ts';
-import { notifyServiceManager } from '../plane/host.ts';
+import { notifyServiceManager, preloadAddon } from '../plane/host.ts';
 import { openNativePlane } from '../plane/native-plane.ts';
 import { Tunnel } from '../tunnel/tunnel.ts';
 import { diskFiles } from './config-files.ts';
@@ -15,6 +15,7 @@ import { NetworkWatch } from './network-watch.ts';
 import type { DaemonParts } from './parts.ts';
 import { findPortHolder } from './port-holder.ts';
 import { resolveHost } from './resolver.ts';
+import { systemSuccessors } from './successor.ts';
 import { systemSysctl } from './sysctl.ts';
 import { timerAlarms } from './timer-alarm.ts';
 
@@ -29,6 +30,7 @@ export function systemParts(environment: Readonly<Record<string, string | undefi
     readIdentity: ({ certificate, privateKey }) => loadIdentity({ certificate, privateKey }, identityContext),
     readToken: (token) => loadMetricsToken(token, identityContext),
     openPlane: openNativePlane,
+    preload: preloadAddon,
     makeTunnel: (options) => new Tunnel(options),
     crypto: systemRandom,
     ip: new SystemIp(),
@@ -49,6 +51,8 @@ export function systemParts(environment: Readonly<Record<string, string | undefi
     lanes: 1,
     controlGid: process.geteuid?.() === 0 ? groupId(CONTROL_GROUP) : undefined,
     runtimeDir: runtimeDir(environment),
+    closeDescriptor: closeSync,
+    successors: systemSuccessors,
   };
 }
 

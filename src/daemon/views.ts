@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Instant } from '../base/brand.ts';
 import type { Settings } from '../config/settings.ts';
 import type { HealthNote, StatusDocument } from '../control/status.ts';
@@ -7,6 +8,7 @@ import { endpointKey } from '../net/endpoint.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { PeerSnapshot } from '../tunnel/effects.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
+import type { viewsState } from './handover.ts';
 import type { Host } from './host.ts';
 import type { InForce } from './in-force.ts';
 import type { DaemonEvent } from './log.ts';
@@ -36,7 +38,7 @@ export interface ViewsOptions {
 /** The daemon as others see it: status, metrics, readiness, one line for the service manager. Changes nothing. */
 export class Views {
   readonly #options: ViewsOptions;
-  readonly #startedAt: Instant;
+  #startedAt: Instant;
   /** Remarks about the host, each once. */
   readonly #warnings = new Set<string>();
   #state: { readonly name: string; readonly since: Instant };
@@ -53,6 +55,26 @@ export class Views {
   /** When the daemon was started. */
   get startedAt(): Instant {
     return this.#startedAt;
+  }
+
+  /** For another process to go on with. */
+  export(): z.input<typeof viewsState> {
+    return {
+      startedAt: this.#startedAt,
+      state: this.#state,
+      lastReloadSuccessful: this.#lastReloadSuccessful,
+      clocks: this.#clocks,
+      warnings: [...this.#warnings],
+    };
+  }
+
+  /** Goes on with what another process remembered. */
+  continueFrom({ startedAt, state, lastReloadSuccessful, clocks, warnings }: z.output<typeof viewsState>): void {
+    this.#startedAt = startedAt;
+    this.#state = state;
+    this.#lastReloadSuccessful = lastReloadSuccessful;
+    this.#clocks = clocks;
+    for (const text of warnings) this.#warnings.add(text);
   }
 
   /** All peers now, in the order of the settings. */

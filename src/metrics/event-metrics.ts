@@ -44,6 +44,20 @@ const FAILOVER_BUCKETS = [0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 5, 10, 15
 /** Seconds of delay of the event loop. */
 const LAG_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
+/** Seconds packets wait while one process takes over from another. */
+const GAP_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+/** Gaps that are handed on: a year of weekly upgrades, and many more. */
+const GAPS_KEPT = 256;
+
+const HANDOVER_RESULTS = ['completed', 'failed', 'incompatible'] as const;
+
+/** What became of an upgrade. */
+export type HandoverResult = (typeof HANDOVER_RESULTS)[number];
+
+/** Upgrades of this and earlier processes, and the gaps of those that were completed, seconds. */
+export type HandoverHistory = Readonly<Record<HandoverResult, number>> & { readonly gaps: readonly number[] };
+
 /** `summary` counts per tunnel what `full` counts per peer. */
 export type MetricsDetail = 'full' | 'summary';
 
@@ -138,6 +152,16 @@ export class EventMetrics {
       event: [],
     },
   );
+  readonly #handovers = this.#counter(
+    'dtunnel_handovers_total',
+    'Upgrades by result, those of earlier processes included.',
+    {
+      result: HANDOVER_RESULTS,
+    },
+  );
+  /** The same, for the next process. */
+  #handoverHistory: HandoverHistory = { completed: 0, failed: 0, incompatible: 0, gaps: [] };
+  readonly #handoverGap: Histogram<'tunnel'>;
   readonly #lag: Histogram<'tunnel'>;
 
   constructor(tunnel: string, detail: MetricsDetail) {
@@ -145,7 +169,7 @@ export class EventMetrics {
     this.#detail = detail;
     for (const counter of [this.#cookieChallenges, this.#cookieChecks, this.#dns, this.#reloads])
       counter.declare({ tunnel });
-    for (const counter of [this.#clockJumps, this.#logMessages]) counter.declare({ tunnel });
+    for (const counter of [this.#clockJumps, this.#logMessages, this.#handovers]) counter.declare({ tunnel });
     if (detail === 'summary') this.#declare('');
     this.#lag = new Histogram({
       name: 'dtunnel_control_event_loop_lag_seconds',
@@ -155,6 +179,14 @@ export class EventMetrics {
       registers: [this.#registry],
     });
     this.#lag.zero({ tunnel });
+    this.#handoverGap = new Histogram({
+      name: 'dtunnel_handover_gap_seconds',
+      help: 'From the last packet of the old process to the first chance of the new one.',
+      labelNames: ['tunnel'],
+      buckets: GAP_BUCKETS,
+      registers: [this.#registry],
+    });
+    this.#handoverGap.zero({ tunnel });
   }
 
   /**
@@ -225,6 +257,29 @@ export class EventMetrics {
   /** Counts a reload. */
   reload(result: 'applied' | 'rejected' | 'reverted'): void {
     this.#reloads.inc({ tunnel: this.#tunnel, result });
+  }
+
+  /** Counts an upgrade; `gapSeconds` when it was completed. */
+  handover(result: HandoverResult, gapSeconds?: number): void {
+    const tunnel = this.#tunnel;
+    const { gaps, ...counts } = this.#handoverHistory;
+    const kept = gapSeconds === undefined ? gaps : [...gaps, gapSeconds].slice(-GAPS_KEPT);
+    this.#handoverHistory = { ...counts, [result]: counts[result] + 1, gaps: kept };
+    this.#handovers.inc({ tunnel, result });
+    if (gapSeconds !== undefined) this.#handoverGap.observe({ tunnel }, gapSeconds);
+  }
+
+  /** Upgrades so far: an upgrade ends the process that counted it. */
+  get handovers(): HandoverHistory {
+    return this.#handoverHistory;
+  }
+
+  /** Goes on with the upgrades of earlier processes. */
+  continueFrom(history: HandoverHistory): void {
+    const tunnel = this.#tunnel;
+    this.#handoverHistory = history;
+    for (const result of HANDOVER_RESULTS) this.#handovers.inc({ tunnel, result }, history[result]);
+    for (const gap of history.gaps) this.#handoverGap.observe({ tunnel }, gap);
   }
 
   /** Counts a line that was logged. */

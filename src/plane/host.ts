@@ -46,3 +46,8 @@ export function notifyServiceManager(socket: string, state: string): void {
 export function forbidDumps(): void {
   loadAddon().forbidDumps();
 }
+
+/** Loads the addon now instead of at first use; throws DT_NATIVE_MISSING. */
+export function preloadAddon(): void {
+  loadAddon();
+}

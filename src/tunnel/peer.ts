@@ -5,6 +5,7 @@ import { type Address, family } from '../net/address.ts';
 import { type Path, sameEndpoint } from '../net/endpoint.ts';
 import type { Association } from './association.ts';
 import { Caller, type CallerHost } from './caller.ts';
+import { candidateOf } from './candidate.ts';
 import type { Context } from './context.ts';
 import { endpointChange } from './endpoint-change.ts';
 import type { GoodbyeReason } from './control-message.ts';
@@ -14,7 +15,6 @@ import { continueSession } from './continued-session.ts';
 import type { PeerExport, PeerState } from './handover.ts';
 import type { Leg } from './leg.ts';
 import {
-  CONFIRM_WAIT,
   DEAD_LINGER,
   DOUBT_INTERVAL,
   DRAIN_QUIET,
@@ -30,7 +30,7 @@ import { renew } from './renewal.ts';
 import { rekeyAt } from './rekey.ts';
 import { retireAt } from './retirement.ts';
 import type { Scheduled } from './schedule.ts';
-import { type Candidate, selectAssociation } from './selection.ts';
+import { selectAssociation } from './selection.ts';
 import { Session, type SessionOwner } from './session.ts';
 
 /**
@@ -434,7 +434,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** Moves our traffic to the association that should carry it. */
   #choose(now: Instant): void {
-    const candidates = this.#sessions.map((session) => this.#candidate(session, now));
+    const candidates = this.#sessions.map((session) => candidateOf(session, this.settings.failback, now));
     const mine = this.#context.identity.fingerprint;
     const theirs = this.#sessions.at(-1)?.association.fingerprint ?? mine;
     const before = candidates.find((c) => c.session === this.#current);
@@ -453,25 +453,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     if (previous !== undefined && !previous.association.closed) {
       previous.announce(this.#isReplaced(previous) ? 'retiring' : 'standby', now);
     }
-  }
-
-  #candidate(session: Session, now: Instant): Candidate & { readonly session: Session } {
-    const { association, leg } = session;
-    const waited = now >= later(session.establishedAt, CONFIRM_WAIT);
-    return {
-      session,
-      role: association.role,
-      endpointIndex: leg === undefined ? undefined : (leg.index ?? UNCONFIGURED),
-      startedAt: association.startedAt,
-      establishedAt: session.establishedAt,
-      health: session.health,
-      draining: session.draining,
-      announces: session.speaks,
-      peerUse: session.peerUse,
-      peerUseAt: session.peerUseAt,
-      confirmed: association.role === 'client' || session.confirmed || waited,
-      heldDown: leg?.failedAt !== undefined && now < later(leg.failedAt, this.settings.failback),
-    };
   }
 
   #retireReplaced(now: Instant): void {
@@ -610,9 +591,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     return this.settings.expirePolicy === 'enforce' && session.certificateNotAfter < this.#context.wallClock();
   }
 }
-
-/** Comes after every configured endpoint. */
-const UNCONFIGURED = 500;
 
 /** Triggers of handshakes that replace keys that work. */
 const RENEWALS: readonly HandshakeTrigger[] = ['time', 'data', 'manual', 'peer'];

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { DtunnelError } from '../../src/base/errors.ts';
 import * as downCommand from '../../src/cli/commands/down.ts';
 import * as drainCommand from '../../src/cli/commands/drain.ts';
+import * as upgradeCommand from '../../src/cli/commands/upgrade.ts';
 import * as logsCommand from '../../src/cli/commands/logs.ts';
 import * as pingCommand from '../../src/cli/commands/ping.ts';
 import * as reloadCommand from '../../src/cli/commands/reload.ts';
@@ -58,6 +59,7 @@ async function daemon(name: string, over: Partial<ControlHandlers> = {}): Promis
       reload: async () => ({ applied: true, generation: 8, changes: [], durationMs: 6.2, droppedPackets: 0 }),
       rekey: () => ({ peers: [] }),
       drain: async () => ({ result: 'drained', sessionsLeft: 0, durationMs: 12 }),
+      upgrade: async () => HANDED_OVER,
       down: async () => ({ changes: ['route 10.1.0.0/16 dev dt-paris', 'device dt-paris'], told: ['berlin'] }),
       ping: async ({ peer }) => ({ peer, rttMs: 14.1, endpoint: '203.0.113.10:4433', mtuBytes: 1430 }),
       rotateAsk: async () => ({ fingerprint: 'aa', peers: [{ name: 'berlin', result: 'known' }] }),
@@ -77,8 +79,82 @@ async function daemon(name: string, over: Partial<ControlHandlers> = {}): Promis
   return server;
 }
 
+const HANDED_OVER = {
+  result: 'handed_over',
+  tunnels: 1,
+  peers: 1,
+  sockets: 3,
+  gapMs: 11.2,
+  droppedPackets: 0,
+  pid: 940,
+  previousPid: 812,
+  version: '0.1.0',
+  previousVersion: '0.1.0',
+} as const;
+
 const STATUS = { name: undefined, peer: undefined, json: false, quiet: false, wait: false, timeoutMs: 200 } as const;
 const LIMITED = { json: false, quiet: false, timeoutMs: 2_000 } as const;
+
+describe('dtunnel upgrade', () => {
+  const ARGS = { name: 'paris', restart: true, json: false, quiet: false, timeoutMs: 2_000 } as const;
+
+  it('tells what was handed over, how long packets waited, and to whom', async () => {
+    await daemon('paris');
+    const { io, out } = world();
+    expect(await upgradeCommand.run(ARGS, io)).toBe(0);
+    expect(out()).toBe('handed over 1 tunnel, 1 peer, 3 sockets in 11 ms; 0 packets dropped; old pid 812 → 940\n');
+  });
+
+  it('names the versions when they differ, and prints one document with --json', async () => {
+    await daemon('paris', { upgrade: async () => ({ ...HANDED_OVER, version: '0.2.0' }) });
+    const text = world();
+    await upgradeCommand.run(ARGS, text.io);
+    expect(text.out()).toContain('old pid 812 → 940; 0.1.0 → 0.2.0\n');
+    const document = world();
+    await upgradeCommand.run({ ...ARGS, json: true }, document.io);
+    expect(JSON.parse(document.out())).toMatchObject({
+      schema: 'dtunnel.upgrade/1',
+      result: 'handed_over',
+      gapMs: 11.2,
+    });
+  });
+
+  it('says what a restart costs and why there was one, once the new process answers', async () => {
+    let asked = 0;
+    const reason = 'the program on disk knows no handover';
+    await daemon('paris', {
+      hello: () => ({ protocol: 'dtunnel.control/1', version: '0.2.0', tunnel: 'paris', pid: asked++ < 2 ? 812 : 950 }),
+      upgrade: async () => ({ result: 'restarting', reason, peers: 1, previousPid: 812, previousVersion: '0.1.0' }),
+    });
+    const { io, out } = world();
+    expect(await upgradeCommand.run(ARGS, io)).toBe(0);
+    expect(out()).toMatch(/^restarted instead of handed over: the program on disk knows no handover\n/);
+    expect(out()).toMatch(
+      /1 peer must shake hands again, and packets were lost for at least \d+ ms\n {2}old pid 812 → 950/,
+    );
+  });
+
+  it('asks for no restart with --no-restart, and ends with 5 when that was needed', async () => {
+    const asked: boolean[] = [];
+    await daemon('paris', {
+      upgrade: async ({ restart }) => {
+        asked.push(restart);
+        throw new DtunnelError('S041', 'the program on disk knows no handover');
+      },
+    });
+    const { io } = world();
+    await expect(upgradeCommand.run({ ...ARGS, restart: false }, io)).rejects.toMatchObject({ exitCode: 5 });
+    expect(asked).toEqual([false]);
+  });
+
+  it('ends with 8 when the new process does not come', async () => {
+    await daemon('paris', {
+      upgrade: async () => ({ result: 'restarting', reason: 'x', peers: 1, previousPid: 42, previousVersion: '0.1.0' }),
+    });
+    const { io } = world();
+    await expect(upgradeCommand.run({ ...ARGS, timeoutMs: 100 }, io)).rejects.toMatchObject({ exitCode: 8 });
+  });
+});
 
 describe('dtunnel status', () => {
   it('ends with 3 when nothing runs, with 4 for what is unknown, with 3 for what is configured but not running', async () => {

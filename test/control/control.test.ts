@@ -35,6 +35,13 @@ function handlers(over: Partial<ControlHandlers> = {}): ControlHandlers {
     reload: async ({ plan }) => ({ applied: !plan, generation: 2, changes: [], durationMs: 1, droppedPackets: 0 }),
     rekey: ({ peer }) => ({ peers: [peer ?? 'all'] }),
     drain: async ({ timeoutMs }) => ({ result: 'drained', sessionsLeft: 0, durationMs: timeoutMs }),
+    upgrade: async ({ restart }) => ({
+      result: 'restarting',
+      reason: `restart ${restart}`,
+      peers: 1,
+      previousPid: 42,
+      previousVersion: '1.2.3',
+    }),
     down: async () => ({ changes: ['route 10.1.0.0/16'], told: ['berlin'] }),
     ping: async ({ peer }) => ({ peer, rttMs: 14.1 }),
     rotateAsk: async () => ({ fingerprint: 'aa', peers: [{ name: 'berlin', result: 'known' }] }),
@@ -96,6 +103,7 @@ describe('the control socket', () => {
     expect(await client.ping('berlin', 1_000)).toMatchObject({ rttMs: 14.1 });
     expect(await client.setLogLevel('debug')).toEqual({ level: 'debug', before: 'info' });
     expect(await client.metrics()).toBe('dtunnel_tunnel_up 1\n');
+    expect(await client.upgrade(false)).toMatchObject({ result: 'restarting', reason: 'restart false' });
     expect(await client.down()).toEqual({ changes: ['route 10.1.0.0/16'], told: ['berlin'] });
   });
 

@@ -151,6 +151,7 @@ describe('signals', () => {
       {
         reload: async () => void done.push('reload'),
         logStatus: () => void done.push('status'),
+        upgradeBySignal: async () => void done.push('upgrade'),
         drain: async (limit) => {
           done.push(`drain ${limit}`);
           await new Promise<void>((resolve) => {
@@ -170,8 +171,8 @@ describe('signals', () => {
 
   it('reload, report and stop', () => {
     const { source, done } = listening();
-    for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGINT']) source.emit(signal);
-    expect(done).toEqual(['reload', 'status', 'stop']);
+    for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGINT']) source.emit(signal);
+    expect(done).toEqual(['reload', 'status', 'upgrade', 'stop']);
   });
 
   it('drain on TERM and then stop', async () => {

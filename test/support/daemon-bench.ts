@@ -1,3 +1,4 @@
+import { Duplex } from 'node:stream';
 import type { Instant } from '../../src/base/brand.ts';
 import { err } from '../../src/base/result.ts';
 import { loadSettings } from '../../src/config/load.ts';
@@ -6,7 +7,9 @@ import type { Identity } from '../../src/crypto/identity.ts';
 import { systemRandom } from '../../src/crypto/random.ts';
 import { Daemon } from '../../src/daemon/daemon.ts';
 import type { Alarm, MakeAlarm } from '../../src/daemon/driver.ts';
+import { type Channel, FrameChannel } from '../../src/daemon/frame-channel.ts';
 import type { DaemonParts } from '../../src/daemon/parts.ts';
+import { takeOver } from '../../src/daemon/takeover.ts';
 import { type Endpoint, endpointKey } from '../../src/net/endpoint.ts';
 import type { PlaneOptions } from '../../src/plane/plane.ts';
 import { Tunnel } from '../../src/tunnel/tunnel.ts';
@@ -42,6 +45,10 @@ export interface Bench {
   readonly notified: string[];
   readonly opened: PlaneOptions[];
   readonly plane: () => MemoryPlane;
+  /** The daemon that took over, when one has. */
+  readonly heir: () => Daemon | undefined;
+  /** Processes that were started afresh. */
+  readonly restarts: () => number;
 }
 
 /** How a daemon is put on the bench. */
@@ -56,6 +63,8 @@ export interface BenchOptions {
   readonly sysctl?: FakeSysctl;
   readonly environment?: Readonly<Record<string, string>>;
   readonly openPlane?: DaemonParts['openPlane'];
+  /** Instead of a daemon of this release: what the process that is to take over does with its channel. */
+  readonly successor?: (channel: Channel, end: (status: number | undefined) => void) => void;
 }
 
 /**
@@ -91,6 +100,10 @@ export class DaemonWorld {
         transmit: (path, datagram) => this.#transmit(place.local, path.remote, datagram),
         deliver: () => undefined,
         onEvent: planeOptions.onEvent,
+        // In a real process they have other numbers, but are the same.
+        ...(planeOptions.adopt === undefined || place.plane === undefined
+          ? {}
+          : { adopt: { ...planeOptions.adopt, descriptors: place.plane.descriptors() } }),
       });
       place.plane = plane;
       return plane;
@@ -129,20 +142,57 @@ export class DaemonWorld {
       lanes: 1,
       controlGid: undefined,
       runtimeDir: options.runtimeDir,
+      preload: () => undefined,
+      closeDescriptor: () => undefined,
+      successors: {
+        spawn: () => {
+          const [ours, theirs] = socketPair();
+          let end: (status: number | undefined) => void = () => undefined;
+          const ended = new Promise<number | undefined>((resolve) => {
+            end = (status) => {
+              theirs.destroy();
+              resolve(status);
+            };
+          });
+          const channel = new FrameChannel(theirs);
+          if (options.successor !== undefined) options.successor(channel, end);
+          else {
+            void takeOver(channel, file, '0.1.1', parts)
+              .then((takeover) => Daemon.start({ ...common, pid: 43, takeover }))
+              .then((daemon) => (heir = daemon))
+              .catch(() => end(78));
+          }
+          return {
+            pid: 43,
+            channel: new FrameChannel(ours),
+            ended,
+            kill: () => end(undefined),
+            release: () => undefined,
+          };
+        },
+        restart: () => {
+          restarts += 1;
+          return 44;
+        },
+        terminate: () => void heir?.stop(),
+      },
     };
-    const daemon = await Daemon.start({
+    let heir: Daemon | undefined;
+    let restarts = 0;
+    const common = {
       configFile: file,
       parts,
       build: { version: '0.1.0', commit: 'test' },
-      pid: 42,
-      log: { write: (line) => log.push(line), format: () => 'json', colour: false },
-      onChange: (text, done) => changes.push(`[${done === 'made' ? '+' : '-'}] ${text}`),
-    });
+      log: { write: (line: string) => void log.push(line), format: () => 'json' as const, colour: false },
+      onChange: (text: string, done: 'made' | 'undone') =>
+        void changes.push(`[${done === 'made' ? '+' : '-'}] ${text}`),
+    };
+    const daemon = await Daemon.start({ ...common, pid: 42 });
     const plane = (): MemoryPlane => {
       if (place.plane === undefined) throw new Error('no plane was opened');
       return place.plane;
     };
-    return { daemon, ip, sysctl, log, changes, notified, opened, plane };
+    return { daemon, ip, sysctl, log, changes, notified, opened, plane, heir: () => heir, restarts: () => restarts };
   }
 
   /** Lets `milliseconds` pass: datagrams arrive and alarms ring in order. */
@@ -184,6 +234,25 @@ export class DaemonWorld {
     };
     this.#wire.push({ at: this.clock.now + WIRE_DELAY, deliver });
   }
+}
+
+/** Two ends of one stream. As in a kernel, what was written may be overwritten at once. */
+function socketPair(): readonly [Duplex, Duplex] {
+  const end = (other: () => Duplex): Duplex =>
+    new Duplex({
+      read: () => undefined,
+      write: (chunk: Buffer, _encoding, done) => {
+        other().push(Buffer.from(chunk));
+        done();
+      },
+      destroy: (error, done) => {
+        if (!other().destroyed) other().push(null);
+        done(error);
+      },
+    });
+  const one: Duplex = end(() => two);
+  const two: Duplex = end(() => one);
+  return [one, two];
 }
 
 /** Lets promises and setImmediate callbacks that are due run. */

@@ -9,6 +9,8 @@ export interface RunArgs {
   readonly logFile: string | undefined;
   /** Set by `up`: where it wants to be told how the start goes. */
   readonly reportFd: number | undefined;
+  /** Set by a daemon that hands over: where it is spoken to. */
+  readonly handoverFd: number | undefined;
   /** Log more than the file says. */
   readonly verbose: boolean;
 }
@@ -26,6 +28,7 @@ export async function run(args: RunArgs, io: Io): Promise<number> {
     build: buildInfo(),
     logFile: args.logFile,
     reportFd: args.reportFd,
+    handoverFd: args.handoverFd,
     level: args.verbose ? 'debug' : undefined,
     colour: io.colour.out,
   });

@@ -135,4 +135,20 @@ export const SYSTEM_EXPLANATIONS: Readonly<Partial<Record<Extract<ErrorCode, `S$
     text: 'An upgrade hands the TUN device, the sockets and all sessions of the running process to one of the installed version. The two versions do not share a format for that, or what arrived was damaged. Nothing was taken over: the tunnel runs on, in its old version.',
     example: '$ sudo dtunnel down paris && sudo dtunnel up paris      # a clean restart, a moment without traffic',
   },
+  S041: {
+    title: 'the new program cannot take over from the running one',
+    text: 'An upgrade hands live sessions from the old process to the new one, and both must know the same form of that. These two do not, so the new program can only be started afresh: peers shake hands again, and what is sent meanwhile is lost. With --no-restart this is left to you.',
+    example:
+      '$ sudo dtunnel upgrade paris      # falls back to a clean restart by itself\n$ sudo dtunnel drain paris && sudo dtunnel up paris',
+  },
+  S042: {
+    title: 'an upgrade failed and was undone',
+    text: 'The new process could not take over: it ended, said why it could not, or took too long. It was ended, and the old one goes on with every session. No packet was lost.',
+    example: '$ dtunnel check paris      # would the new program accept the file?\n$ dtunnel logs paris',
+  },
+  S043: {
+    title: 'the new process was lost while it took over',
+    text: 'It fell silent after it had been given the sessions. The old process must not use their keys again, since the new one may have done so: the tunnel was started afresh.',
+    example: '$ dtunnel status paris',
+  },
 };
