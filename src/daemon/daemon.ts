@@ -5,7 +5,7 @@ import type { DownReply, DrainReply, UpgradeReply, UpgradeRequest } from '../con
 import { ControlServer } from '../control/server.ts';
 import type { StatusDocument } from '../control/status.ts';
 import { formatFingerprint } from '../crypto/fingerprint.ts';
-import { EventMetrics, type HandoverResult } from '../metrics/event-metrics.ts';
+import { EventMetrics } from '../metrics/event-metrics.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
 import type { Plane, PlaneOptions } from '../plane/plane.ts';
 import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
@@ -23,7 +23,6 @@ import {
   rotatedEvent,
   reloadEvent,
   startingEvent,
-  upgradeEvent,
   upgradingEvent,
 } from './announcements.ts';
 import { controlHandlers } from './control-handlers.ts';
@@ -101,6 +100,7 @@ export class Daemon {
   #tunnel: TunnelFace | undefined;
   #driver: Driver | undefined;
   #control: ControlServer | undefined;
+  #stopWatching: () => void = () => undefined;
   /** Resolves with the sessions left when the tunnel has drained or closed, whoever asked for it. */
   readonly #finished: Promise<number>;
   #finish: (sessionsLeft: number) => void = () => undefined;
@@ -215,9 +215,10 @@ export class Daemon {
       running: () => this.#running(),
       control: () => this.#control,
       isStopping: () => this.#stopping !== undefined,
+      stopWatching: () => this.#stopWatching(),
       end: (status) => this.#end(status),
       stopBefore: (last, drainMs) => this.#stopBefore(last, drainMs),
-      report: (result, detail, gapMs) => this.#upgradeOutcome(result, detail, gapMs),
+      tell: (event) => this.#tell(event),
     };
     this.#upgrade = new Upgrade(upgradeTarget(this.#pieces));
   }
@@ -346,7 +347,6 @@ export class Daemon {
       serve: () => this.#serve(true),
       planeOptions: (mark) => this.#planeOptions(mark),
       drive: (tunnel, plane) => this.#drive(tunnel, plane),
-      tell: (event) => this.#tell(event),
       warn: (text) => this.#hostWarning(text),
     });
     this.#watch();
@@ -431,7 +431,7 @@ export class Daemon {
 
   #watch(): void {
     const { plane, driver } = this.#running();
-    const stop = watchSurroundings({
+    this.#stopWatching = watchSurroundings({
       parts: this.#options.parts,
       manager: this.#manager,
       device: plane.deviceName,
@@ -449,7 +449,7 @@ export class Daemon {
         driver.enqueue((tunnel, now) => tunnel.networkChanged(this.#options.parts.localAddresses(), now));
       },
     });
-    this.#undo.push(stop);
+    this.#undo.push(() => this.#stopWatching());
   }
 
   #announce(): void {
@@ -462,11 +462,6 @@ export class Daemon {
   #stopBefore(last: () => void, drainMs: number): void {
     this.#last = last;
     setImmediate(() => void this.#drain(drainMs).then(() => this.stop()));
-  }
-
-  #upgradeOutcome(result: HandoverResult, detail: string, gapMs: number | undefined): void {
-    this.#metrics.handover(result, gapMs === undefined ? undefined : gapMs / 1000);
-    this.#tell(upgradeEvent(result, detail, gapMs));
   }
 
   async #stop(status: number): Promise<DownReply> {

@@ -91,9 +91,15 @@ export class FrameChannel implements Channel {
     }
   }
 
+  /** The first few octets, copied without what follows them, which may be keys. */
   #peek(octets: number): Buffer {
-    const [first] = this.#chunks;
-    return first !== undefined && first.length >= octets ? first : Buffer.concat(this.#chunks).subarray(0, octets);
+    const head = Buffer.alloc(octets);
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      if (at === octets) break;
+      at += chunk.copy(head, at, 0, octets - at);
+    }
+    return head;
   }
 
   #take(octets: number): Buffer {

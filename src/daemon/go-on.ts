@@ -2,7 +2,6 @@ import type { Plane, PlaneOptions } from '../plane/plane.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
 import { tookOverEvent } from './announcements.ts';
 import type { Driver } from './driver.ts';
-import type { DaemonEvent } from './log.ts';
 import type { Takeover } from './takeover.ts';
 import type { UndoStack } from './undo.ts';
 import { droppedSoFar, type Upgradeable } from './upgrade-target.ts';
@@ -15,14 +14,14 @@ export interface Continuing extends Upgradeable {
   readonly serve: () => Promise<void>;
   readonly planeOptions: (mark: number | undefined) => PlaneOptions;
   readonly drive: (tunnel: TunnelFace, plane: Plane) => Driver;
-  readonly tell: (event: DaemonEvent) => void;
   /** Something that an operator should see in the status. */
   readonly warn: (text: string) => void;
 }
 
 /**
- * Goes on where the process of `takeover` was. Whatever can fail comes before the data plane is opened: until then that
- * process can go on, and nothing is taken back here that is still its own. Resolves when it has let go of everything.
+ * Goes on where the process of `takeover` was. Whatever can fail comes before the word to go: until then the data plane
+ * is frozen, that process can go on, and nothing is taken back here that is still its own. Resolves when it has let go of
+ * everything.
  */
 export async function goOn(takeover: Takeover, daemon: Continuing): Promise<void> {
   const { parts, host, views, recorder, metrics, metricsService, undo } = daemon;
@@ -35,26 +34,34 @@ export async function goOn(takeover: Takeover, daemon: Continuing): Promise<void
   tunnel.continueFrom(state.tunnel, parts.clock());
   await metrics.setPeers(state.tunnel.peers.map((peer) => peer.name));
   await daemon.serve();
-  await takeover.ready();
   const plane = parts.openPlane({ ...daemon.planeOptions(mark), adopt: { descriptors, state: takeover.plane } });
-  const now = parts.clock();
-  takeover.opened();
   takeover.plane.fill(0);
-  // From here on it is this process that undoes.
   undo.push(() => plane.close());
+  const driver = daemon.drive(tunnel, plane);
+  await takeover.ready();
+  plane.thaw();
+  const now = parts.clock();
+  // From here on it is this process that undoes, and nothing that goes wrong is worth the tunnel.
   undo.push(() => host.tearDown());
-  daemon.drive(tunnel, plane).input((continued, at) => continued.tick(at));
+  driver.input((continued, at) => continued.tick(at));
   const dropped = Math.max(0, droppedSoFar(plane, parts) - state.dropped);
   const gapMs = now - state.frozenAt;
   metrics.handover('completed', gapMs / 1000);
   await takeover.running(now, dropped);
-  daemon.control()?.takePlace();
+  try {
+    daemon.control()?.takePlace();
+  } catch (error) {
+    daemon.warn(`commands cannot reach this tunnel: ${textOf(error)}`);
+  }
   daemon.tell(tookOverEvent(takeover, daemon.version, gapMs, dropped));
   undo.push(() => metricsService.close());
   try {
     await metricsService.start(daemon.inForce());
   } catch (error) {
-    // Nobody's packets depend on it.
-    daemon.warn(`metrics cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    daemon.warn(`metrics cannot be read: ${textOf(error)}`);
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -9,16 +9,15 @@ import { tunnelState } from '../tunnel/handover.ts';
  *     old                          new
  *     prepare ─────────────────►   reads the file, loads everything          (nothing has changed; 10 s)
  *             ◄───────────────── prepared | incompatible | failed
- *     freezes, state ──────────►   makes its tunnel from it                  (packets wait in the kernel; 2 s)
+ *     freezes, state ──────────►   makes its tunnel, adopts the frozen plane (packets wait in the kernel; 2 s)
  *             ◄───────────────── ready | failed
- *     go ──────────────────────►   opens the data plane: from here on record numbers are the new one's
- *             ◄───────────────── running | failed
+ *     go ──────────────────────►   thaws: from here on record numbers are the new one's
+ *             ◄───────────────── running
  *     renames the control socket, tells the service manager
  *     released ────────────────►   READY, metrics listener, watchdog
  *
- * Until `go` the old process may thaw and go on as if nothing had happened; afterwards only when the new one says that it
- * could not open the data plane. A new process that falls silent after `go` may have sealed records: the old one must
- * not, since a number used twice under one key gives the key away (RFC 5288 §3).
+ * Until `go` the old process may thaw and go on as if nothing had happened; afterwards it never may, whatever the new one
+ * says or does not say: a number used twice under one key gives the key away (RFC 5288 §3).
  */
 
 /** Version of all this. A process that does not know it says `incompatible`. */
@@ -110,6 +109,9 @@ export const prepareMessage = z.object({
   /** The settings in force as the text of a configuration. */
   settings: z.string(),
 });
+
+/** The word to go; nothing else may be taken for it. */
+export const goMessage = z.object({ kind: z.literal('go') });
 
 /** What the new process answers. */
 export const successorMessage = z.discriminatedUnion('kind', [

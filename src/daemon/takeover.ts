@@ -3,7 +3,14 @@ import { DtunnelError } from '../base/errors.ts';
 import { parseSettings } from '../config/load.ts';
 import { toErrorReply } from '../control/server.ts';
 import { type Channel, FrameChannel } from './frame-channel.ts';
-import { FIRST_DESCRIPTOR, type HandedOver, handedOver, HANDOVER_FORMAT, prepareMessage } from './handover.ts';
+import {
+  FIRST_DESCRIPTOR,
+  goMessage,
+  type HandedOver,
+  handedOver,
+  HANDOVER_FORMAT,
+  prepareMessage,
+} from './handover.ts';
 import { type Configuration, configurationOf, readConfiguration } from './in-force.ts';
 import type { DaemonParts } from './parts.ts';
 import { planOf } from './reload.ts';
@@ -19,13 +26,11 @@ export interface Takeover {
   readonly descriptors: readonly number[];
   /** The data plane's state, keys included; overwritten once it has been adopted. */
   readonly plane: Uint8Array;
-  /** All is made but the data plane: asks whether it may be opened. */
+  /** All is made, the data plane frozen: asks whether it may thaw. From then on the old process never will. */
   ready(): Promise<void>;
-  /** The data plane is open: the old process must not go on any more, so it is never again told that this one failed. */
-  opened(): void;
   /** Packets flow, since `at`. Resolves when everything else is this process's too. */
   running(at: number, droppedPackets: number): Promise<void>;
-  /** It cannot be, and nothing was sent or read. */
+  /** It cannot be. Says nothing once the word to go has come: nobody may conclude that keys are unused. */
   failed(error: unknown): void;
 }
 
@@ -39,9 +44,9 @@ export async function takeOver(
   version: string,
   parts: DaemonParts,
 ): Promise<Takeover> {
-  let isOpen = false;
+  let mayThaw = false;
   const failed = (error: unknown): void => {
-    if (!isOpen) channel.send({ kind: 'failed', error: toErrorReply(error).error });
+    if (!mayThaw) channel.send({ kind: 'failed', error: toErrorReply(error).error });
   };
   try {
     const prepare = prepareMessage.parse((await channel.receive()).document);
@@ -67,10 +72,9 @@ export async function takeOver(
       failed,
       ready: async () => {
         channel.send({ kind: 'ready' });
-        await channel.receive();
-      },
-      opened: () => {
-        isOpen = true;
+        const { document } = await channel.receive();
+        goMessage.parse(document);
+        mayThaw = true;
       },
       running: async (at, droppedPackets) => {
         channel.send({ kind: 'running', at, droppedPackets });

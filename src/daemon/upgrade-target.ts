@@ -1,9 +1,12 @@
+import type { Instant } from '../base/brand.ts';
 import type { ControlServer } from '../control/server.ts';
 import type { EventMetrics } from '../metrics/event-metrics.ts';
 import { renderSettings } from '../config/render.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
+import { upgradeEvent } from './announcements.ts';
 import type { Driver } from './driver.ts';
+import type { DaemonEvent } from './log.ts';
 import type { HandoverDocument } from './handover.ts';
 import type { Host } from './host.ts';
 import type { HostSync } from './host-sync.ts';
@@ -38,11 +41,13 @@ export interface Upgradeable {
   readonly running: () => { readonly plane: Plane; readonly tunnel: TunnelFace; readonly driver: Driver };
   readonly control: () => ControlServer | undefined;
   readonly isStopping: () => boolean;
+  /** Clocks, network and the manager's watchdog. */
+  readonly stopWatching: () => void;
   /** Resolves `ended` of the daemon. */
   readonly end: (status: number) => void;
   /** Drains and stops in order, has `last` done when nothing of this process is left in the world, and ends. */
   readonly stopBefore: (last: () => void, drainMs: number) => void;
-  readonly report: UpgradeTarget['report'];
+  readonly tell: (event: DaemonEvent) => void;
 }
 
 /** A drain before a restart takes no longer than this, ms: as on SIGTERM. */
@@ -67,25 +72,32 @@ export function upgradeTarget(daemon: Upgradeable): UpgradeTarget {
       driver.goOn();
     },
     leaveTo: async (heir) => {
-      const { plane, driver } = running();
+      const { driver } = running();
       // Nothing here touches host, peers or service manager any more.
       driver.stop();
       void daemon.hostSync.stop();
       daemon.lastKnown.stop();
       control()?.giveWay();
       manager.mainProcess(heir);
+      daemon.stopWatching();
       await daemon.metricsService.close();
-      plane.close();
     },
     end: () => {
       // The reply that tells of the upgrade leaves first.
       setImmediate(() => {
-        void (control()?.leave() ?? Promise.resolve()).then(() => daemon.end(0));
+        void (control()?.leave() ?? Promise.resolve()).then(() => {
+          // Only now: whoever asked before is still answered.
+          running().plane.close();
+          daemon.end(0);
+        });
       });
     },
     checkFile: () => void readConfiguration(daemon.configFile, parts),
     restart: () => daemon.stopBefore(() => manager.mainProcess(parts.successors.restart()), RESTART_DRAIN),
-    report: daemon.report,
+    report: (result, detail, gapMs) => {
+      daemon.metrics.handover(result, gapMs === undefined ? undefined : gapMs / 1000);
+      daemon.tell(upgradeEvent(result, detail, gapMs));
+    },
   };
 }
 
@@ -102,16 +114,35 @@ function refusal({ pid, isStopping, running, name }: Upgradeable): string | unde
 }
 
 function freeze(daemon: Upgradeable, passed: readonly number[]): ReturnType<UpgradeTarget['freeze']> {
-  const { plane, tunnel, driver } = daemon.running();
+  const { plane, driver } = daemon.running();
   const { clock } = daemon.parts;
-  const { generation, since } = daemon.inForce();
-  const { gaps, ...counts } = daemon.metrics.handovers;
   const dropped = droppedSoFar(plane, daemon.parts);
   const frozenAt = clock();
   // What it has taken already still passes through the tunnel here.
   const state = plane.freeze();
   driver.hold();
-  const document: HandoverDocument = {
+  try {
+    return { document: documentOf(daemon, { passed, dropped, frozenAt }), plane: state };
+  } catch (error) {
+    state.fill(0);
+    throw error;
+  }
+}
+
+/** All but the data plane's state. */
+function documentOf(
+  daemon: Upgradeable,
+  {
+    passed,
+    dropped,
+    frozenAt,
+  }: { readonly passed: readonly number[]; readonly dropped: number; readonly frozenAt: Instant },
+): HandoverDocument {
+  const { plane, tunnel } = daemon.running();
+  const { clock } = daemon.parts;
+  const { generation, since } = daemon.inForce();
+  const { gaps, ...counts } = daemon.metrics.handovers;
+  return {
     kind: 'state',
     frozenAt,
     generation,
@@ -125,5 +156,4 @@ function freeze(daemon: Upgradeable, passed: readonly number[]): ReturnType<Upgr
     recorder: daemon.recorder.export(),
     history: { ...counts, gaps: [...gaps] },
   };
-  return { document, plane: state };
 }

@@ -156,10 +156,7 @@ export class Upgrade {
       await this.#expect(successor, 'ready', FROZEN_LIMIT);
       mayThaw = false;
       successor.channel.send({ kind: 'go' });
-      const running = await this.#expect(successor, 'running', FROZEN_LIMIT, () => {
-        // It says so itself: it has not sealed anything, and ends without doing so.
-        mayThaw = true;
-      });
+      const running = await this.#expect(successor, 'running', FROZEN_LIMIT);
       return { running, frozenAt: document.frozenAt };
     } catch (error) {
       // Gone for good before this one goes on with the same keys.
@@ -175,12 +172,10 @@ export class Upgrade {
     successor: Successor,
     kind: K,
     limitMs: number,
-    onFailed?: () => void,
   ): Promise<Extract<SuccessorMessage, { kind: K }>> {
     const message = successorMessage.safeParse(await this.#next(successor, limitMs)).data;
     if (message === undefined) throw new DtunnelError('S042', 'the new process says what this one does not know');
     if (message.kind === 'failed') {
-      onFailed?.();
       const { code, message: text, hint, details } = message.error;
       throw new DtunnelError(isErrorCode(code) ? code : 'S042', text, { hint, details });
     }

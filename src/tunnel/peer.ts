@@ -12,6 +12,7 @@ import type { GoodbyeReason } from './control-message.ts';
 import type { HandshakeTrigger, PeerSnapshot } from './effects.ts';
 import type { Resolution } from './face.ts';
 import { continueSession } from './continued-session.ts';
+import { EXPIRED } from './expired.ts';
 import type { PeerExport, PeerState } from './handover.ts';
 import type { Leg } from './leg.ts';
 import {
@@ -594,11 +595,3 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
 /** Triggers of handshakes that replace keys that work. */
 const RENEWALS: readonly HandshakeTrigger[] = ['time', 'data', 'manual', 'peer'];
-
-const EXPIRED: CloseReason = {
-  code: 'bad_certificate',
-  by: 'local',
-  alert: undefined,
-  seen: 'an expired certificate',
-  expected: 'ExpirePolicy = enforce asks for a valid one',
-};
