@@ -319,8 +319,9 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.#caller.resume();
     if (!session.speaks) {
       memory.pathMtu = newPathMtu(now, staticPathMtu(family(association.path.remote.address), this.#ceiling(session)));
-      session.tellPathMtu();
     }
+    // Its keys were installed before anybody knew whose they are, or while another session was still searching.
+    session.tellPathMtu();
     this.#context.event({
       kind: 'handshake-completed',
       peer: this.name,
@@ -399,6 +400,12 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam', silence: undefined });
     }
     this.#context.touch(this);
+  }
+
+  pathMtuChanged(memory: PathMemory): void {
+    for (const session of this.#sessions) {
+      if (session.memory === memory && !session.association.closed) session.tellPathMtu();
+    }
   }
 
   // --- What settle does ------------------------------------------------------------------------------------------

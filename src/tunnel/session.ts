@@ -54,6 +54,8 @@ export interface SessionOwner {
   goodbye(session: Session, why: GoodbyeReason, pause: Duration, now: Instant): void;
   rekeyRequested(session: Session, now: Instant): void;
   moved(session: Session, now: Instant): void;
+  /** The size in force on `memory`'s path changed: it holds for every session along it. */
+  pathMtuChanged(memory: PathMemory): void;
 }
 
 /** What a session is made from. */
@@ -458,7 +460,7 @@ export class Session {
     const before = this.memory.pathMtu.mtu;
     this.memory.pathMtu = state;
     if (state.mtu === before) return;
-    this.tellPathMtu();
+    this.#owner.pathMtuChanged(this.memory);
     this.#context.event({
       kind: 'path-mtu',
       peer: this.#owner.name,

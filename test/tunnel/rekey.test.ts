@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seconds } from '../../src/base/brand.ts';
-import { losses } from '../support/world.ts';
+import { losses, plus } from '../support/world.ts';
 import { bothWays, linkedSites, type PairOfSites, REAL } from './sites.ts';
 
 /** Traffic both ways for a while; nothing may be lost or come twice. */
@@ -154,5 +154,49 @@ describe('rekey', () => {
     sites.world.run(70_000);
     expect(seen.size).toBeGreaterThan(5000);
     expect(twice).toBe(0);
+  });
+});
+
+describe('the path MTU after a rekey', () => {
+  it.each(['berlin', 'paris'] as const)('is the one that was found, at both ends, when %s asked for it', (which) => {
+    // The server installs its keys before it knows whose they are, with a size that fits every path: it used to stay so,
+    // and an IPv6 packet of 1280 octets did not get through any more.
+    const sites = linkedSites();
+    const { world, berlin, paris } = sites;
+    world.run(5000);
+    sites[which].do((tunnel, now) => tunnel.rekey(undefined, now));
+    world.run(3000);
+    expect(berlin.eventsOf('handshake-completed').length).toBe(2);
+    const until = plus(world.now, 1000);
+    const toBerlin: number[] = [];
+    const toParis: number[] = [];
+    world.every(10, until, (n) => {
+      paris.send('10.2.0.1', '10.1.0.1', n, 1400);
+      berlin.send('10.1.0.1', '10.2.0.1', n, 1400);
+      toBerlin.push(n);
+      toParis.push(n);
+    });
+    world.run(2000);
+    expect(losses(toBerlin, berlin)).toEqual({ lost: 0, duplicated: 0 });
+    expect(losses(toParis, paris)).toEqual({ lost: 0, duplicated: 0 });
+  });
+
+  it('follows for every association along the path when it falls', () => {
+    const sites = linkedSites();
+    const { world, berlin, paris } = sites;
+    world.run(5000);
+    bothWays(sites, 10, 20_000);
+    paris.do((tunnel, now) => tunnel.rekey(undefined, now));
+    world.run(200);
+    world.quality('203.0.113.10', '198.51.100.7', { mtu: 1300 });
+    world.run(4000);
+    for (const [from, to] of [
+      [berlin, paris],
+      [paris, berlin],
+    ] as const) {
+      const inner = (site: typeof from) => (site === berlin ? '10.1.0.1' : '10.2.0.1');
+      from.send(inner(from), inner(to), 900_000, 1400);
+      expect([...from.plane.stats().peers.values()][0]?.drops.out.too_big).toBeGreaterThan(0n);
+    }
   });
 });
