@@ -43,7 +43,8 @@ class RunningTool implements Tool {
   #said: Word[] = [];
   #waiting: (() => void) | undefined;
   #stderr = '';
-  #ended = false;
+  /** How it ended; undefined: it runs. */
+  #ended: string | undefined;
 
   constructor(child: ChildProcess, name: string) {
     this.#child = child;
@@ -59,8 +60,8 @@ class RunningTool implements Tool {
       if (this.#stderr.length < 1 << 16) this.#stderr += chunk;
     });
     child.stdin?.on('error', () => undefined); // It ended; `heard` tells.
-    child.once('error', () => this.#end());
-    child.once('close', () => this.#end());
+    child.once('error', (error) => this.#end(error.message));
+    child.once('close', (code, signal) => this.#end(`it ended with ${signal ?? `status ${code}`}`));
   }
 
   tell(command: Command): void {
@@ -69,7 +70,11 @@ class RunningTool implements Tool {
 
   async heard<E extends Word['event']>(event: E): Promise<Heard<E>> {
     const wanted = (word: Word): word is Heard<E> => word.event === event;
-    const deadline = setTimeout(() => this.#end(), PATIENCE_MS);
+    let late = false;
+    const deadline = setTimeout(() => {
+      late = true;
+      this.#waiting?.();
+    }, PATIENCE_MS);
     try {
       for (;;) {
         const found = this.#said.find(wanted);
@@ -78,9 +83,10 @@ class RunningTool implements Tool {
           return found;
         }
         const failure = this.#said.find((word) => word.event === 'failed');
-        if (failure !== undefined || this.#ended) {
-          const why = failure?.message ?? (this.#stderr.trim().slice(-1000) || 'it ended');
-          throw new DtunnelError('S025', `${this.#name} failed: ${why}`);
+        if (failure !== undefined || this.#ended !== undefined || late) {
+          const said = this.#stderr.trim().slice(-1000);
+          const ended = this.#ended ?? `it did not say ${event} within ${PATIENCE_MS / 1000} s`;
+          throw new DtunnelError('S025', `${this.#name} failed: ${failure?.message ?? (said || ended)}`);
         }
         await new Promise<void>((resolve) => {
           this.#waiting = resolve;
@@ -96,8 +102,8 @@ class RunningTool implements Tool {
     await stop(this.#child, 'SIGTERM', 1000);
   }
 
-  #end(): void {
-    this.#ended = true;
+  #end(how: string): void {
+    this.#ended ??= how;
     this.#waiting?.();
   }
 }
