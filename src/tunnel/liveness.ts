@@ -3,6 +3,7 @@ import {
   CHECK_BUSY_MIN,
   CHECK_GRID,
   CHECK_IDLE_MAX,
+  KEEPALIVE_AUTO,
   MEASURE_INTERVAL,
   PROBE_DOWN,
   PROBE_FAST_MAX,
@@ -63,6 +64,12 @@ export interface LivenessDecision {
   readonly probe: 'none' | 'small' | 'padded';
   readonly health: Health;
   readonly nextCheck: Instant;
+}
+
+/** Idle time before a probe, from the setting; undefined: an idle association is not probed. */
+export function keepaliveOf(setting: Duration | 'auto' | 'off'): Duration | undefined {
+  if (setting === 'off') return undefined;
+  return setting === 'auto' ? KEEPALIVE_AUTO : setting;
 }
 
 /** The state of an association established at `now`. */

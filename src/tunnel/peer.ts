@@ -21,9 +21,9 @@ import {
   DRAIN_QUIET,
   GOODBYE_PAUSE,
   GOODBYE_PAUSE_REMOVED,
-  KEEPALIVE_AUTO,
   MAX_ASSOCIATIONS_PER_PEER,
 } from './limits.ts';
+import { keepaliveOf } from './liveness.ts';
 import { PathMemories, type PathMemory } from './path-memory.ts';
 import { newPathMtu, pathMtuCeiling, staticPathMtu } from './path-mtu.ts';
 import { judgePeer, type PeerView } from './peer-state.ts';
@@ -422,7 +422,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
               : this.#caller.isStandby(session, this.#current)
                 ? 'standby'
                 : 'unused',
-          keepalive: this.#keepalive(),
+          keepalive: keepaliveOf(this.settings.persistentKeepalive),
           deadAfter: this.settings.deadAfter,
           ceiling: this.#ceiling(session),
         },
@@ -583,12 +583,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   #rekeyAt(session: Session, from: Instant): Instant | undefined {
     return rekeyAt(from, this.settings.rekeyAfter, session.association.role, this.#context.uniform());
-  }
-
-  #keepalive(): Duration | undefined {
-    const { persistentKeepalive } = this.settings;
-    if (persistentKeepalive === 'off') return undefined;
-    return persistentKeepalive === 'auto' ? KEEPALIVE_AUTO : persistentKeepalive;
   }
 
   #ceiling({ overhead }: Session): number {
