@@ -201,9 +201,8 @@ export class Site {
       this.plane = this.#makePlane({ descriptors: old.descriptors(), state });
       this.tunnel = tunnel;
       this.frozen = false;
-      this.#perform();
-      // What waited in the kernel is read now; the plane itself would wait for a turn of the event loop.
       this.plane.thaw();
+      this.#perform();
       this.#takeEvents();
     };
     if (gap === 0) goOn();
