@@ -17,9 +17,12 @@ export function perform(act: Act, site: Site, world: World, random: SeededRandom
   // Nothing else is done to an end while it is handed over, as in the daemon.
   if (site.frozen) return;
   switch (act) {
-    case 'upgrade':
-      site.upgrade(random.chance(0.5) ? 0 : random.below(300));
+    case 'upgrade': {
+      const gap = random.chance(0.5) ? 0 : random.below(300);
+      // The daemon refuses it as well: who drains is about to stop.
+      if (!site.tunnel.draining) site.upgrade(gap);
       break;
+    }
     case 'rekey':
       site.do((tunnel, now) => tunnel.rekey(undefined, now));
       break;
