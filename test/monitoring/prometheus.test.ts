@@ -7,7 +7,7 @@ import { stop } from '../../src/demo/enclosure.ts';
 import { TwoWayFlow } from '../../src/demo/measure.ts';
 import { type LinkedRig, UNABLE, upLink } from '../e2e/support.ts';
 import { command, lacks } from '../support/command.ts';
-import { dashboardExpressions, metricsIn, PROMETHEUS, ruleExpressions } from './expressions.ts';
+import { dashboardExpressions, PROMETHEUS, ruleExpressions } from './expressions.ts';
 
 /** What Prometheus answers to an instant query: a vector of samples, or why there is none. */
 interface Answer {
@@ -25,9 +25,6 @@ const TOKEN = 'scrape-with-this';
 
 /** Where a quiet minute on a healthy link leaves nothing to show: no failover, no overflow, no line held back. */
 const QUIET = ['annotation Failovers', 'panel Overflows #2', 'panel Log lines suppressed #1'];
-
-/** Contracts that no daemon exports so far. Whoever exports one takes it out here, and its panels are checked. */
-const PROMISED = ['dtunnel_handovers_total', 'dtunnel_handover_gap_seconds'];
 
 const unable = UNABLE !== undefined || lacks('a real Prometheus', { prometheus: 'prometheus', promtool: 'prometheus' });
 
@@ -97,15 +94,9 @@ describe.skipIf(unable)('a real Prometheus over two real daemons', () => {
     const wrong = expressions.flatMap(({ where, expr }, i) => {
       const answer = answers[i];
       if (answer?.status !== 'success') return [`${where}: ${answer?.error} (${expr})`];
-      const excused = QUIET.includes(where) || metricsIn(expr).some((name) => PROMISED.includes(name));
-      return answer.data?.result.length === 0 && !excused ? [`${where}: no data (${expr})`] : [];
+      return answer.data?.result.length === 0 && !QUIET.includes(where) ? [`${where}: no data (${expr})`] : [];
     });
     expect(wrong).toEqual([]);
-  });
-
-  it('knows no series that is promised only', async () => {
-    const { stdout } = await linked.link.dtunnel(linked.rig.berlin, ['metrics', 'berlin']);
-    expect(PROMISED.filter((name) => stdout.includes(`\n# TYPE ${name} `))).toEqual([]);
   });
 
   it('evaluates every rule without an error, and finds a healthy link healthy', async () => {
