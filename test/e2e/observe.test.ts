@@ -85,7 +85,7 @@ describe.skipIf(UNABLE !== undefined)('a running link', () => {
     const open = await get('/metrics', 'application/openmetrics-text');
     expect(open.body.endsWith('# EOF\n')).toBe(true);
     const page = await get('/');
-    expect(page.body).toContain('<h1>berlin <span class="up">up</span></h1>');
+    expect(page.body).toContain('<h1><span class="up">●</span> berlin <span class="up">up</span></h1>');
   });
 
   it('answers a probe through the tunnel, and one from a stranger outside', async () => {
