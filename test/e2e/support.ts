@@ -120,14 +120,18 @@ export async function hostState(rig: Rig, here: Site): Promise<string> {
   const parts = await Promise.all(
     ['-o link', '-o addr', 'route show table all', '-6 route show table all', 'rule', '-6 rule'].map(ask),
   );
-  // Lifetimes move by themselves; numbers and link-local addresses are new with every device.
+  // Lifetimes move by themselves, and the kernel sees a carrier up to a second after a link is up (linkwatch); numbers and
+  // link-local addresses are new with every device.
   return parts
     .join('\n')
     .split('\n')
     .filter((line) => !/fe80:|\bff00::/.test(line))
-    .map((line) => line.replace(/^\d+: /, '').replace(/ +(valid_lft|preferred_lft|expires|hoplimit|error) \S+/g, ''))
+    .map((line) => line.replace(/^\d+: /, '').replace(MOVING, ''))
     .join('\n');
 }
+
+/** What changes in the output of ip(8) without anybody having configured anything. */
+const MOVING = / +(valid_lft|preferred_lft|expires|hoplimit|error|state) \S+|NO-CARRIER,|,LOWER_UP| linkdown/g;
 
 /** The process id of the daemon at `here`, inside the enclosure. */
 export async function daemonPid(link: Link, here: Site): Promise<number> {
