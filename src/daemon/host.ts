@@ -290,8 +290,7 @@ export class Host {
 
   #bounded(settings: Settings, mtu: number): number {
     const ceiling = settings.interface.mtu === 'auto' ? mtu : Math.min(mtu, settings.interface.mtu);
-    const hasIpv6 = settings.interface.addresses.some(({ address }) => family(address) === 6);
-    return hasIpv6 ? Math.max(ceiling, IPV6_MIN_MTU) : ceiling;
+    return ceiling < IPV6_MIN_MTU && carriesIpv6(settings) ? IPV6_MIN_MTU : ceiling;
   }
 
   /** Kernel switches that are off although packets of other hosts are to be forwarded. */
@@ -329,6 +328,12 @@ export class Host {
 
 function isAddress({ key }: HostChange): boolean {
   return key.startsWith('address ');
+}
+
+/** Below IPV6_MIN_MTU the kernel takes a device's IPv6 away, routes included: those to peers as well as addresses. */
+function carriesIpv6({ interface: { addresses }, peers }: Settings): boolean {
+  const prefixes = [...addresses, ...peers.flatMap(({ allowedIps }) => allowedIps)];
+  return prefixes.some(({ address }) => family(address) === 6);
 }
 
 function hostError(line: string, failure: string): DtunnelError {

@@ -303,6 +303,20 @@ describe('a host', () => {
     await made.setMtu(s, 900);
     expect(ip.lines.at(-1)).toBe('-4 link set dev dt-paris mtu 1280');
   });
+
+  // The kernel took the routes away while the path MTU was being searched from 1200 octets upward, and nobody made them again.
+  it('keeps IPv6 alive where only networks behind peers speak it', async () => {
+    const { host: made } = host();
+    const s = settings({ peers: ['AllowedIPs = fd10:1::/64'] });
+    await made.setUp(s, 'dt-paris', 1420);
+    await made.setMtu(s, 1154);
+    expect(made.mtu).toBe(1280);
+    const plain = host().host;
+    const four = settings({ peers: ['AllowedIPs = 10.1.0.0/16'] });
+    await plain.setUp(four, 'dt-paris', 1420);
+    await plain.setMtu(four, 1154);
+    expect(plain.mtu).toBe(1154);
+  });
 });
 
 describe('iproute2', () => {
