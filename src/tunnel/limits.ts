@@ -180,6 +180,12 @@ export const LOSS_WINDOW = 100;
 /** A probe not answered by then counts as lost (or twice the retransmission timeout, if that is longer). */
 export const PROBE_LOST_AFTER: Duration = seconds(1);
 
+/** Probes of this size and more repeat a question that was not answered: half a padded one, whose overhead differs. */
+export const REPEATED_PROBE = PADDED_PROBE / 2;
+
+/** How long one shows that the far end does not hear us: it repeats them once a second at least. */
+export const UNHEARD_FOR: Duration = seconds(2.5);
+
 /** Bounds on the pause between probes to a silent peer. */
 export const PROBE_FAST_MIN: Duration = ms(15);
 export const PROBE_FAST_MAX: Duration = ms(500);

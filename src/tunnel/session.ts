@@ -18,6 +18,7 @@ import {
 import type { HandshakeTrigger } from './effects.ts';
 import type { SessionReadings } from './face.ts';
 import type { SessionExport, SessionState } from './handover.ts';
+import { Hearing } from './hearing.ts';
 import type { Leg } from './leg.ts';
 import {
   CHECK_BUSY,
@@ -29,6 +30,7 @@ import {
   PATH_MTU_VERIFY_PER_PEER,
   PROBE_LOST_AFTER,
   PROTOCOL,
+  REPEATED_PROBE,
   UNUSED_SILENCE,
 } from './limits.ts';
 import { askAtOnce, decideLiveness, type Health, type LivenessState, newLiveness } from './liveness.ts';
@@ -106,6 +108,7 @@ export class Session {
   readonly #context: Context;
   readonly #owner: SessionOwner;
   #liveness: LivenessState;
+  readonly #hearing = new Hearing();
   #roaming: RoamingState | undefined;
   #lastReceive: Instant;
   /** Probes that may still be answered: id to when they were sent. */
@@ -209,7 +212,7 @@ export class Session {
     const { quality } = this.memory;
     const decision = decideLiveness(this.#liveness, {
       now,
-      lastReceive: this.#lastReceive,
+      lastReceive: input.purpose === 'unused' ? this.#lastReceive : this.#hearing.lastAnswer(this.#lastReceive, now),
       sent,
       busy: now - this.lastTraffic < MEASURE_INTERVAL,
       checkBusy: ms(Math.max(CHECK_BUSY, CHECK_BUSY_PER_PEER * this.#context.peerCount)),
@@ -263,7 +266,12 @@ export class Session {
     this.heard(now);
     this.#ownOpened++;
     const message = parseControlMessage(plaintext);
-    if (message !== undefined && this.speaks) this.#react(message, now);
+    if (message === undefined || !this.speaks) return;
+    if (message.type === 'probe' && plaintext.length >= REPEATED_PROBE) {
+      this.#hearing.unheard(now);
+      if (this.#liveness.askedAt === undefined) this.suspect(now);
+    }
+    this.#react(message, now);
   }
 
   /** An authenticated record came that is neither inner packet nor control message. */
@@ -337,6 +345,8 @@ export class Session {
         this.#peerUses(message.use, now);
         break;
       case 'probe-reply':
+        // Also one that is too late for the figures: the path takes both ways.
+        this.#hearing.answered(now);
         this.#answered(message.id, now);
         this.#peerUses(message.use, now);
         break;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ms, seconds } from '../../src/base/brand.ts';
 import { identityOf } from '../support/pair.ts';
 import { losses, peerSettings, plus, type Site, World, type WorldOptions } from '../support/world.ts';
-import { BERLIN, linked, type PairOfSites, PARIS, QUICK } from './sites.ts';
+import { BERLIN, linked, linkedSites, type PairOfSites, PARIS, QUICK } from './sites.ts';
 
 const PRIMARY = '203.0.113.10';
 const BACKUP = '192.0.2.10';
@@ -43,6 +43,9 @@ function twoUplinks(options: WorldOptions = {}): PairOfSites {
   return { world, berlin, paris };
 }
 
+/** Ms: the end that is not heard learns it from the other, which takes its own time to notice. */
+const ONE_WAY = 1500;
+
 const at = (site: Site): string | undefined => site.peer('berlin').association?.path.remote.address;
 const cut = ({ world }: PairOfSites, address: string, down: boolean): void => world.quality(address, CALLER, { down });
 
@@ -80,6 +83,50 @@ describe('an endpoint that fails', () => {
     // Measured from the last record before the cut, which packets every 5 ms put close to it.
     expect(change?.silence).toBeGreaterThan(100);
     expect(change?.silence).toBeLessThanOrEqual(1500);
+  });
+
+  // Records keep coming along the direction that works: they prove nothing about the other one.
+  it.each([
+    ['to the peer', CALLER, PRIMARY],
+    ['from the peer', PRIMARY, CALLER],
+  ])('in one direction only, %s, is replaced as well', (_, from, to) => {
+    for (const seed of [1, 2, 3, 4, 5]) {
+      const sites = twoUplinks({ seed, quality: { delay: 5 + 10 * seed, loss: 0.01 } });
+      const { world, berlin, paris } = sites;
+      world.run(3000 + seed * 137);
+      const until = plus(world.now, 20_000);
+      world.traffic(paris, ['10.2.0.1', '10.1.0.1'], 5, until);
+      world.traffic(berlin, ['10.1.0.1', '10.2.0.1'], 5, until);
+      world.run(4000);
+      world.quality(from, to, { down: true }, false);
+      const began = world.now;
+      const site = from === CALLER ? berlin : paris;
+      site.receivedAt.clear();
+      world.run(200);
+      world.until(() => lastReceived(site) > began + 150, 10_000);
+      expect(world.now - began).toBeLessThanOrEqual(ONE_WAY);
+      world.run(1000);
+      expect([at(paris), paris.peer('berlin').state, berlin.peer('paris').state]).toEqual([BACKUP, 'up', 'up']);
+    }
+  });
+
+  it('in one direction only is told of by both ends, when there is no other way', () => {
+    for (const [from, to] of [
+      [CALLER, PRIMARY],
+      [PRIMARY, CALLER],
+    ] as const) {
+      const sites = linkedSites();
+      const { world, berlin, paris } = sites;
+      const until = plus(world.now, 60_000);
+      world.traffic(paris, ['10.2.0.1', '10.1.0.1'], 20, until);
+      world.traffic(berlin, ['10.1.0.1', '10.2.0.1'], 20, until);
+      world.run(3000);
+      world.quality(from, to, { down: true }, false);
+      world.run(15_000);
+      expect([paris.peer('berlin').state, berlin.peer('paris').state]).toEqual(['down', 'down']);
+      world.quality(from, to, {}, false);
+      expect(world.until(() => linked(sites), 20_000)).toBeLessThan(3000);
+    }
   });
 
   it('a hundred times: never more than 1.5 seconds', { timeout: 300_000 }, () => {

@@ -1,0 +1,30 @@
+import type { Instant } from '../base/brand.ts';
+import { UNHEARD_FOR } from './limits.ts';
+
+/**
+ * Whether the far end hears us. A path may fail in one direction: then records keep coming and prove nothing about what we
+ * send. The far end says so by its questions: one that is repeated was not answered, so our answers are lost. From then on,
+ * until it falls silent on that, only an answer to a probe of ours counts.
+ */
+export class Hearing {
+  #unheardAt: Instant | undefined;
+  #answeredAt: Instant | undefined;
+
+  /** A probe of ours was answered. */
+  answered(now: Instant): void {
+    this.#answeredAt = now;
+  }
+
+  /** The far end has repeated a question. */
+  unheard(now: Instant): void {
+    this.#unheardAt = now;
+  }
+
+  /** When what came last that can be taken for an answer, given when anything did. */
+  lastAnswer(lastReceive: Instant, now: Instant): Instant {
+    if (this.#unheardAt === undefined || now - this.#unheardAt >= UNHEARD_FOR) return lastReceive;
+    return this.#answeredAt ?? NEVER;
+  }
+}
+
+const NEVER = Number.NEGATIVE_INFINITY as Instant;
