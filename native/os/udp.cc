@@ -109,6 +109,10 @@ Status UdpSocket::Configure(const UdpOptions& options) {
     const Status shared = SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
     if (!shared) return shared;
   }
+  if (options.share_address) {
+    const Status shared = ShareAddress(true);
+    if (!shared) return shared;
+  }
   if (options.mark) {
     const Status marked = SetMark(*options.mark);
     if (!marked) return marked;
@@ -121,6 +125,10 @@ Status UdpSocket::Configure(const UdpOptions& options) {
 
 Status UdpSocket::SetMark(std::uint32_t mark) const {
   return SetOption(fd_.get(), SOL_SOCKET, SO_MARK, static_cast<int>(mark), "SO_MARK");
+}
+
+Status UdpSocket::ShareAddress(bool share) const {
+  return SetOption(fd_.get(), SOL_SOCKET, SO_REUSEADDR, share ? 1 : 0, "SO_REUSEADDR");
 }
 
 SendTarget SendTarget::Make(int fd, const Path& path) {

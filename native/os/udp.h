@@ -21,7 +21,8 @@ struct UdpOptions {
   Endpoint bind;  // family 4 or 6; an address of zeros is the wildcard
   std::optional<std::uint32_t> mark;
   bool gro = true;
-  bool share_port = false;  // SO_REUSEPORT
+  bool share_port = false;     // SO_REUSEPORT
+  bool share_address = false;  // SO_REUSEADDR
 };
 
 // One bound, non-blocking socket. An IPv6 socket is IPv6 only: a daemon on "any address" has one of each family, since
@@ -38,6 +39,8 @@ class UdpSocket {
   bool gro() const { return gro_; }
   // Marks what is sent from now on (SO_MARK, socket(7)); 0: nothing is marked. Any thread may be sending.
   Status SetMark(std::uint32_t mark) const;
+  // Whether sockets that say so too may be bound to addresses that overlap with ours (SO_REUSEADDR, socket(7)).
+  Status ShareAddress(bool share) const;
 
   // The receiving thread: how many more the socket has dropped, `total` so far, since it was asked last.
   std::uint32_t CountOverflows(std::uint32_t total) {

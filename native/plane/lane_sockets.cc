@@ -177,6 +177,7 @@ Result<std::vector<LaneSockets::Lane>> LaneSockets::Open(const std::vector<Liste
 Result<std::vector<Endpoint>> LaneSockets::OpenAlone(const std::vector<ListenSpec>& listen, Sockets* bound) const {
   const auto open = [&](const IpAddress& address, std::uint16_t port) -> Status {
     Result<std::shared_ptr<UdpSocket>> socket = OpenOne(Endpoint{address, port}, false);
+    if (!socket && socket.error().code == EADDRINUSE) socket = OpenBeside(Endpoint{address, port});
     if (!socket) return socket.error();
     bound->push_back(std::move(socket.value()));
     return Done{};
@@ -212,6 +213,36 @@ Result<LaneSockets::Sockets> LaneSockets::OpenAll(const std::vector<Endpoint>& e
     sockets.push_back(std::move(socket.value()));
   }
   return sockets;
+}
+
+// Another socket on a port of ours: one address of it, or all, while the one before is still read. For that moment both
+// say that they share; a socket of another program does not, and is found to hold the port as before.
+Result<std::shared_ptr<UdpSocket>> LaneSockets::OpenBeside(const Endpoint& endpoint) const {
+  const Sockets holders = HoldersOf(endpoint);
+  if (holders.empty()) return Error{EADDRINUSE, "bind"};
+  for (const auto& holder : holders) static_cast<void>(holder->ShareAddress(true));
+  UdpOptions options;
+  options.bind = endpoint;
+  options.mark = mark_;
+  options.gro = gro_;
+  options.share_address = true;
+  Result<UdpSocket> socket = UdpSocket::Open(options);
+  for (const auto& holder : holders) static_cast<void>(holder->ShareAddress(false));
+  if (!socket) return socket.error();
+  static_cast<void>(socket.value().ShareAddress(false));
+  return std::make_shared<UdpSocket>(std::move(socket.value()));
+}
+
+// Our sockets on the port of `endpoint`, of its family.
+LaneSockets::Sockets LaneSockets::HoldersOf(const Endpoint& endpoint) const {
+  Sockets holders;
+  for (std::size_t lane = 0; lane < current_.size(); ++lane) {
+    for (const auto& socket : ReceivingOf(lane)) {
+      const Endpoint& local = socket->local();
+      if (local.port == endpoint.port && local.address.family == endpoint.address.family) holders.push_back(socket);
+    }
+  }
+  return holders;
 }
 
 Result<std::shared_ptr<UdpSocket>> LaneSockets::OpenOne(const Endpoint& endpoint, bool shared) const {

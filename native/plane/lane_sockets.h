@@ -59,6 +59,8 @@ class LaneSockets {
   Result<std::vector<Endpoint>> OpenAlone(const std::vector<ListenSpec>& listen, Sockets* bound) const;
   Result<Sockets> OpenAll(const std::vector<Endpoint>& endpoints, bool any_port, bool shared) const;
   Result<std::shared_ptr<UdpSocket>> OpenOne(const Endpoint& endpoint, bool shared) const;
+  Result<std::shared_ptr<UdpSocket>> OpenBeside(const Endpoint& endpoint) const;
+  Sockets HoldersOf(const Endpoint& endpoint) const;
 
   std::optional<std::uint32_t> mark_;
   bool gro_;

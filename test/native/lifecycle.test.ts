@@ -185,6 +185,19 @@ describe.skipIf(reason !== undefined)('listening elsewhere', () => {
     expect((await pair.hostA.icmpEcho('192.168.77.2', { count: 1 })).rttMs).toHaveLength(1);
   });
 
+  it('takes one address of a port for all of them, and back, while the other is still read', async () => {
+    const answered = async (): Promise<number> =>
+      (await pair.hostA.icmpEcho('192.168.77.2', { count: 3, interval: 5 as never })).rttMs.length;
+    for (const overlap of [60_000, 0, 60_000]) {
+      await pair.b.call('rebind', [{ address: '10.77.0.2', port: 4777 }], overlap);
+      expect([await pair.b.call('listening'), await answered()]).toMatchObject([[{ address: '10.77.0.2' }], 3]);
+      await pair.b.call('rebind', [{ address: undefined, port: 4777 }], overlap);
+      expect([await pair.b.call('listening'), await answered()]).toMatchObject([[{ port: 4777 }, { port: 4777 }], 3]);
+    }
+    await pair.b.call('rebind', [{ address: undefined, port: 4777 }], 0);
+    await expect.poll(() => run('ip', 'netns', 'exec', pair.namespaces.b, 'ss', '-ulnH').split('\n').length).toBe(3);
+  });
+
   it('marks every socket it has and will have, and takes the mark away', async () => {
     const marks = (): readonly string[] =>
       [
