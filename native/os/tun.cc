@@ -26,7 +26,7 @@ constexpr int kVnetHdrOctets = 10;
 constexpr int kQueueLength = 1000;
 
 // What TUNSETIFF was told, of what TUNGETIFF says.
-constexpr int kKindFlags = IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+constexpr int kKindFlags = IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE | IFF_DETACH_QUEUE;
 
 Result<Fd> OpenQueue(std::string* name, bool multi_queue) {
   Fd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
@@ -59,9 +59,12 @@ Result<Tun> Tun::Open(const TunOptions& options) {
   if (options.name.size() >= IFNAMSIZ) return Error{ENAMETOOLONG, "TUNSETIFF"};
   Tun tun;
   tun.name_ = options.name;
-  for (std::uint32_t i = 0; i < options.queues; ++i) {
+  for (std::size_t i = 0; i < DescriptorsOf(options.queues); ++i) {
     Result<Fd> queue = OpenQueue(&tun.name_, options.queues > 1);
     if (!queue) return queue.error();
+    ifreq request{};
+    request.ifr_flags = IFF_DETACH_QUEUE;
+    if (i >= options.queues && ::ioctl(queue.value().get(), TUNSETQUEUE, &request) != 0) return LastError("TUNSETQUEUE");
     tun.queues_.push_back(std::move(queue.value()));
   }
   const Status ready = tun.SetUp(options);
@@ -70,8 +73,10 @@ Result<Tun> Tun::Open(const TunOptions& options) {
 }
 
 Result<Tun> Tun::Adopt(const std::string& name, std::vector<Fd> queues, bool tso, bool uso) {
-  const int kind = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (queues.size() > 1 ? IFF_MULTI_QUEUE : 0);
+  const int device_kind = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (queues.size() > 1 ? IFF_MULTI_QUEUE : 0);
   for (const Fd& queue : queues) {
+    const bool writes_only = queues.size() > 1 && static_cast<std::size_t>(&queue - queues.data()) >= queues.size() / 2;
+    const int kind = device_kind | (writes_only ? IFF_DETACH_QUEUE : 0);
     ifreq request{};
     int header = 0;
     struct stat status {};
@@ -91,6 +96,12 @@ Result<Tun> Tun::Adopt(const std::string& name, std::vector<Fd> queues, bool tso
   tun.tso_ = tso;
   tun.uso_ = uso;
   return tun;
+}
+
+std::vector<int> Tun::descriptors() const {
+  std::vector<int> all;
+  for (const Fd& queue : queues_) all.push_back(queue.get());
+  return all;
 }
 
 Status Tun::SetUp(const TunOptions& options) {

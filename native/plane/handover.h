@@ -27,6 +27,7 @@
 
 #include "base/endpoint.h"
 #include "base/result.h"
+#include "os/tun.h"
 #include "packet/record.h"
 #include "packet/replay_window.h"
 #include "plane/config.h"
@@ -93,8 +94,8 @@ struct Handover {
   std::vector<HandoverSession> sessions;   // in order of installation
   std::vector<Route> routes;
 
-  // Descriptors that belong to it: a TUN queue a lane, then the sockets.
-  std::size_t descriptors() const { return lanes + sockets.size(); }
+  // Descriptors that belong to it: the device's, then the sockets.
+  std::size_t descriptors() const { return Tun::DescriptorsOf(lanes) + sockets.size(); }
 };
 
 // Sockets that `lanes` lanes have for `listening` endpoints: every lane but the first sends from one of its own each.

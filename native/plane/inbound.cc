@@ -28,7 +28,7 @@ Inbound::Inbound(Shared* shared, std::size_t lane, const Wakeup* wakeup)
     : shared_(shared),
       lane_(lane),
       thread_(ReceiveThread(lane)),
-      tun_(shared->tun.queue(lane)),
+      tun_(shared->tun.writer(lane)),
       wakeup_(wakeup),
       counters_(&shared->counters[thread_]),
       coalescer_(this) {

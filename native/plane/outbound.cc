@@ -28,7 +28,7 @@ Outbound::Outbound(Shared* shared, std::size_t lane, const Wakeup* wakeup)
     : shared_(shared),
       lane_(lane),
       thread_(SendThread(lane)),
-      tun_(shared->tun.queue(lane)),
+      tun_(shared->tun.reader(lane)),
       wakeup_(wakeup),
       counters_(&shared->counters[thread_]),
       batch_(counters_, &shared->offloads, [shared](Offload o, int error) { shared->ReportDisabled(o, error); }),
@@ -274,7 +274,7 @@ void Outbound::TooBig(const Job& job) {
   if (size == 0) return;
   EncodeVnetHdr(VnetHdr{}, message.data());
   std::memcpy(message.data() + kVnetHdrSize, body.data(), size);
-  if (::write(tun_, message.data(), kVnetHdrSize + size) < 0) return;
+  if (::write(shared_->tun.writer(lane_), message.data(), kVnetHdrSize + size) < 0) return;
   (job.ip.version == 4 ? counters_->too_big_v4 : counters_->too_big_v6).Add();
 }
 

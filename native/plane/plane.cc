@@ -342,7 +342,7 @@ Plane::Outcome Plane::Inject(PeerId id, Bytes packet) {
   EncodeVnetHdr(VnetHdr{}, framed.data());
   std::memcpy(framed.data() + kVnetHdrSize, packet.data(), packet.size());
   thread.tun_write_calls.Add();
-  if (::write(shared_->tun.queue(0), framed.data(), framed.size()) < 0) {
+  if (::write(shared_->tun.writer(0), framed.data(), framed.size()) < 0) {
     counters.drops_in.Add(Drop::kSendError);
     return Outcome::kDone;
   }

@@ -106,7 +106,7 @@ class Plane {
   void Thaw();
   bool paused() const { return paused_; }
   bool frozen() const { return frozen_; }
-  // TUN queues by lane, then UDP sockets: in the order of the state. They stay the plane's.
+  // The TUN device's (os/tun.h), then UDP sockets: in the order of the state. They stay the plane's.
   std::vector<int> descriptors() const;
   // Sockets that only DropOldSockets ends.
   bool overlapping() const { return sockets_.overlapping() != 0; }

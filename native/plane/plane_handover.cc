@@ -73,8 +73,7 @@ HandoverPeer StateOf(const Peer& peer) {
 }  // namespace
 
 std::vector<int> Plane::descriptors() const {
-  std::vector<int> all;
-  for (std::size_t lane = 0; lane < shared_->lanes; ++lane) all.push_back(shared_->tun.queue(lane));
+  std::vector<int> all = shared_->tun.descriptors();
   for (const auto& socket : sockets_.All()) all.push_back(socket->fd());
   return all;
 }
@@ -133,14 +132,15 @@ Result<std::unique_ptr<Plane>> Plane::Adopt(const PlaneConfig& config, std::vect
   const std::optional<AeadSuite> suite = AeadSuite::Choose(config.crypto);
   if (!suite) return Error{ENOTSUP, "AEAD self-test"};
 
-  const auto first_socket = descriptors.begin() + static_cast<std::ptrdiff_t>(handover.lanes);
+  const std::size_t queue_count = Tun::DescriptorsOf(handover.lanes);
+  const auto first_socket = descriptors.begin() + static_cast<std::ptrdiff_t>(queue_count);
   std::vector<Fd> queues(std::make_move_iterator(descriptors.begin()), std::make_move_iterator(first_socket));
   Result<Tun> tun = Tun::Adopt(handover.device_name, std::move(queues), handover.tso, handover.uso);
   if (!tun) return tun.error();
   LaneSockets::Sockets sockets;
   for (std::size_t i = 0; i < handover.sockets.size(); ++i) {
     const HandoverSocket& from = handover.sockets[i];
-    Result<UdpSocket> socket = UdpSocket::Adopt(std::move(descriptors[handover.lanes + i]), from.local, from.overflows);
+    Result<UdpSocket> socket = UdpSocket::Adopt(std::move(descriptors[queue_count + i]), from.local, from.overflows);
     if (!socket) return socket.error();
     sockets.push_back(std::make_shared<UdpSocket>(std::move(socket.value())));
   }

@@ -16,6 +16,7 @@
 #include "plane/plane.h"
 #include "test/check.h"
 #include "test/handovers.h"
+#include "test/namespace.h"
 
 namespace dtunnel::test {
 namespace {
@@ -223,12 +224,6 @@ struct Side {
     return true;
   }
 };
-
-bool Namespace() {
-  if (::unshare(CLONE_NEWNET) == 0 && std::system("ip link set lo up") == 0) return true;  // NOLINT(cert-env33-c)
-  std::printf("  skipped: needs root and iproute2\n");
-  return false;
-}
 
 IpAddress Loopback(std::uint8_t family) {
   IpAddress address;
@@ -439,11 +434,12 @@ const Test kRefuse{"a plane that cannot go on says why, closes what it was given
   };
   with([](std::vector<Fd>* fds) { fds->pop_back(); });
   with([](std::vector<Fd>* fds) { fds->emplace_back(::dup(0)); });
-  with([](std::vector<Fd>* fds) { std::swap((*fds)[0], (*fds)[2]); });                       // a socket for a queue
+  with([](std::vector<Fd>* fds) { std::swap((*fds)[0], (*fds)[4]); });                       // a socket for a queue
   with([](std::vector<Fd>* fds) { (*fds)[1] = Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)); });  // another device
-  with([](std::vector<Fd>* fds) { (*fds)[2] = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
-  with([](std::vector<Fd>* fds) { (*fds)[2] = Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });  // not bound there
-  with([](std::vector<Fd>* fds) { std::swap((*fds)[2], fds->back()); });                     // another port
+  with([](std::vector<Fd>* fds) { (*fds)[4] = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
+  with([](std::vector<Fd>* fds) { (*fds)[4] = Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });  // not bound there
+  with([](std::vector<Fd>* fds) { std::swap((*fds)[4], fds->back()); });                     // another port
+  with([](std::vector<Fd>* fds) { std::swap((*fds)[0], (*fds)[2]); });                       // a writer for a reader
   // One that was never thawed has read nothing and taken no number, so that the other may go on.
   {
     auto adopted = Plane::Adopt(PlaneConfig{}, side.Descriptors(), side.state, [] {});

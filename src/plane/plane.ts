@@ -49,7 +49,7 @@ export interface Plane {
   rebind(listen: readonly ListenSpec[], overlap: Duration): void;
 
   /**
-   * Descriptors that a successor needs, in the order that the state of `freeze` counts on: TUN queues, then UDP sockets
+   * Descriptors that a successor needs, in the order that the state of `freeze` counts on: those of the TUN device, then UDP sockets
    * (old ones of a rebind included). They stay this plane's; valid until `rebind`, the end of its overlap, or `close`.
    */
   descriptors(): readonly number[];
