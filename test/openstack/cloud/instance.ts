@@ -57,7 +57,7 @@ export class Instance {
   }
 
   /** Runs a command on it. */
-  async run(argv: readonly string[], timeoutMs = 60_000): Promise<Outcome> {
+  async run(argv: readonly string[], timeoutMs = 300_000): Promise<Outcome> {
     return command('nsenter', [...(await this.#enter()), ...argv], { timeoutMs });
   }
 
