@@ -12,8 +12,8 @@ else
   need "${prefix}g++" "g++-${prefix%-}"
 fi
 
-# Used where it is installed; known only to a build that saw its header.
-[ "$arch" != x64 ] || [ -f /usr/include/intel-ipsec-mb.h ] || say "without ipsec-mb: libipsec-mb-dev is not installed"
+# The library is used where it is installed, by a build that saw its header: without it the artefacts would be others.
+[ "$arch" != x64 ] || [ -f /usr/include/intel-ipsec-mb.h ] || die 'the header of ipsec-mb is missing: apt-get install libipsec-mb-dev'
 
 # In a copy: the working tree's own build stays as it is, and the path is the same in every build.
 work=$(mktemp -d)

@@ -10,6 +10,6 @@ packages=(heat-engine heat-api heat-api-cfn keystone python3-heatclient python3-
   heat-cfntools puppet-agent cloud-init)
 if [ "$suite" = image ]; then
   packages+=(python3-diskimage-builder debootstrap qemu-utils kpartx dosfstools gdisk sudo cloud-image-utils glance-api
-    python3-glanceclient xz-utils g++-aarch64-linux-gnu qemu-user-static)
+    python3-glanceclient xz-utils libipsec-mb-dev)
 fi
 exec bash "$(dirname "$0")/../support/install.sh" "test:$suite" "${packages[@]}"

@@ -9,5 +9,6 @@ if [ "$(id -u)" != 0 ]; then
   echo 'test:release needs root: it bootstraps a Debian and boots it in namespaces' >&2
   exit 1
 fi
-bash test/support/install.sh test:release debootstrap xz-utils g++ g++-aarch64-linux-gnu qemu-user-static
+bash test/support/install.sh test:release debootstrap xz-utils g++ g++-aarch64-linux-gnu qemu-user-static \
+  libipsec-mb-dev
 exec node_modules/.bin/vitest run --config test/release/vitest.config.ts "$@"
