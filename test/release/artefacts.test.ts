@@ -190,13 +190,17 @@ END
       if (system === undefined) throw new Error('not booted');
       await next(`${VERSION}+next`);
       const before = await processes();
-      await system.must(['dpkg', '--install', '/next.deb'], 300_000);
+      const handshake = await lastHandshake();
+      const said = await system.must(['dpkg', '--install', '/next.deb'], 300_000);
+      for (const name of ['berlin', 'paris']) expect(said).toContain(`dtunnel: ${name}: handed over 1 tunnel`);
       const after = await processes();
       for (const name of ['berlin', 'paris']) {
         expect(after.get(name)?.pid, name).not.toBe(before.get(name)?.pid);
         expect(after.get(name)?.program, name).toBe('/usr/lib/dtunnel/bin/node\n');
       }
       await system.must(['dtunnel', 'status', 'berlin', 'paris', '--wait', '--timeout', '30s']);
+      // The sessions are those of before; the new process counts from another start, hence the second.
+      expect(Math.abs(Date.parse(await lastHandshake()) - Date.parse(handshake))).toBeLessThan(1000);
     });
 
     it('goes on with the old release where the next one refuses its file', async () => {
@@ -234,6 +238,16 @@ END
       expect(readdirSync(join(root, 'etc/dtunnel')).toSorted()).toEqual(names);
       expect((await system.run(['sh', '-c', 'readlink /proc/[0-9]*/exe'])).stdout).not.toContain('node');
     });
+
+    /** When Berlin and Paris last agreed on keys. */
+    async function lastHandshake(): Promise<string> {
+      const { peers }: { peers: readonly { readonly handshake?: { readonly at: string } }[] } = JSON.parse(
+        (await system?.must(['dtunnel', 'status', 'berlin', '--json'])) ?? '',
+      );
+      const at = peers[0]?.handshake?.at;
+      if (at === undefined) throw new Error('berlin and paris are not linked');
+      return at;
+    }
 
     /** Puts the same package under a later version into the system. */
     async function next(version: string): Promise<void> {
