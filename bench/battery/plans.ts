@@ -1,5 +1,5 @@
 import type { ConfigChanges, Link } from '../../src/demo/link.ts';
-import { farSite, type Site } from '../../src/demo/rig.ts';
+import type { Site } from '../../src/demo/rig.ts';
 import type { Choice } from './scenario.ts';
 
 /** A file that differs from the usual one in several ways, all of them right. */
@@ -12,7 +12,11 @@ export interface RandomPlan {
 }
 
 /** Draws up to six changes of the keys that a reload applies, and further peers that exist only on paper. */
-export function randomPlan(link: Link, here: Site, choice: Choice): RandomPlan {
+export function randomPlan(
+  link: Pick<Link, 'allowedIps' | 'configure' | 'text'>,
+  here: Site,
+  choice: Choice,
+): RandomPlan {
   const interfaceKeys: Record<string, string> = {};
   const peerKeys: Record<string, string> = {};
   for (let i = choice.below(7); i > 0; i--) {
@@ -29,7 +33,10 @@ export function randomPlan(link: Link, here: Site, choice: Choice): RandomPlan {
   const said = [...Object.entries(interfaceKeys), ...Object.entries(peerKeys)].map(
     ([key, value]) => `${key} = ${value}`,
   );
-  const usual = [farSite(link.rig, here).lan4];
+  const usual = link
+    .allowedIps(here)
+    .split(', ')
+    .filter((prefix) => prefix.endsWith('/16'));
   return {
     text,
     summary: [...said, `${strangers.length} more peers`].join('; '),
@@ -146,7 +153,10 @@ const FAULTS: readonly {
   {
     summary: 'two peers with one network',
     codes: /^S030$/,
-    spoil: (good) => `${good}\n[Peer twin]\n${STRANGER}\nAllowedIPs = 10.1.0.0/16, 10.2.0.0/16\nPriority = 100\n`,
+    spoil: (good) => {
+      const priority = /^Priority.*$/m.exec(good)?.[0] ?? '';
+      return `${good}\n[Peer twin]\n${STRANGER}\nAllowedIPs = 10.1.0.0/16, 10.2.0.0/16\n${priority}\n`;
+    },
   },
   {
     summary: 'a peer without fingerprint',

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicClock } from '../../../src/base/clock.ts';
-import { daemonPid, upLink } from '../../../test/e2e/support.ts';
+import { upLink } from '../../../test/e2e/support.ts';
 import { type Scenario, withTraffic } from '../scenario.ts';
 
 /** SIGSTOP of one end for `seconds`, as a suspended machine sees it from outside, and SIGCONT. */
@@ -15,10 +15,10 @@ function freeze(name: string, seconds: number, count: number): Scenario {
     run: ({ count: times, progress }) =>
       withTraffic(upLink(), { tcp: false }, async (field) => {
         const { linked } = field;
-        const { rig, link } = linked;
+        const { rig } = linked;
         for (let i = 0; i < times; i++) {
           const here = i % 2 === 0 ? rig.berlin : rig.paris;
-          const pid = String(await daemonPid(link, here));
+          const pid = String((await field.status(here)).tunnel.pid);
           await rig.enclosure.run(['kill', '-STOP', pid]);
           await delay(seconds * 1000);
           await field.traffic.lap();
