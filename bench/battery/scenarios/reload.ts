@@ -64,14 +64,14 @@ async function check(field: Field, here: Site, prefixes: readonly string[]): Pro
 /** Applies a plan and takes it back: the host is as it was, to the last character. */
 async function revert(field: Field, here: Site, choice: Choice): Promise<void> {
   const { rig, link } = field.linked;
-  const before = await hostState(rig, here);
+  const before = configuredState(await hostState(rig, here));
   const former = link.text(here);
   const plan = randomPlan(link, here, choice);
   link.write(here, plan.text);
   try {
     await field.control(here).reload({ plan: false, revert: false });
     const reply = await field.control(here).reload({ plan: false, revert: true });
-    const after = await hostState(rig, here);
+    const after = configuredState(await hostState(rig, here));
     if (after !== before) field.fail(`${here.name} is not as before ${plan.summary}:\n${difference(before, after)}`);
     const { gapMs, lost } = await field.traffic.lap();
     field.note({ kind: 'revert', tookMs: reply.durationMs, gapMs, lost });
@@ -105,6 +105,11 @@ async function refuse(field: Field, here: Site, choice: Choice): Promise<void> {
   field.note({ kind: 'refuse', gapMs, lost });
   if (lost > 0) field.fail(`lost ${lost} when ${here.name} refused ${plan.summary}`);
   link.write(here, former);
+}
+
+/** Without the MTU of the tunnel's device: it follows the path, whose search may still be under way from the reload before. */
+function configuredState(state: string): string {
+  return state.replace(/^(dt-\S+: .*) mtu \d+/gm, '$1');
 }
 
 function difference(before: string, after: string): string {
