@@ -41,10 +41,7 @@ async function main(): Promise<number> {
       values.count === undefined ? (values.quick === true ? scenario.few : scenario.count) : Number(values.count);
     outcomes.push(await one(scenario, count, Number(values.seed ?? 1), values.json !== true));
   }
-  const run = merged(
-    { schema: 'dtunnel.battery/1', commit: commit(), machine: machineFacts(), outcomes },
-    values.merge,
-  );
+  const run = merged({ schema: 'dtunnel.battery/1', machine: machineFacts(), outcomes }, values.merge);
   const file = values.out ?? RAW;
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(run)}\n`);
@@ -66,7 +63,7 @@ async function one(scenario: Scenario, count: number, seed: number, talk: boolea
     shown = Math.floor((done * 10) / count);
     say(tty ? `\r${scenario.name.padEnd(14)} ${done} of ${count}` : '.');
   };
-  const outcome = await perform(scenario, { count, seed, progress });
+  const outcome = await perform(scenario, { count, seed, commit: commit(), progress });
   say(`${tty ? `\r${scenario.name.padEnd(14)}` : ''} ${summaryOf(outcome)}\n`);
   for (const why of shortcomings(outcome, scenario.floor).slice(0, 8)) say(`    ✗ ${why}\n`);
   return outcome;
@@ -113,7 +110,15 @@ function commit(): string {
 /** The checkout, from build/bench/bench/ where this runs. */
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const RAW = join(ROOT, 'bench/results/battery.json');
-const NOTHING: Outcome = { scenario: '', seed: 0, happenings: [], totals: undefined, failures: [], load: '' };
+const NOTHING: Outcome = {
+  scenario: '',
+  seed: 0,
+  happenings: [],
+  totals: undefined,
+  failures: [],
+  commit: '',
+  load: '',
+};
 
 main().then(
   (status) => {

@@ -36,13 +36,14 @@ export interface Outcome {
   readonly failures: readonly string[];
   /** Why it was not run. */
   readonly skipped?: string;
+  /** What was run, and what else the machine had to do when it began. */
+  readonly commit: string;
   readonly load: string;
 }
 
 /** A run of the battery: what the raw file holds. */
 export interface BatteryRun {
   readonly schema: 'dtunnel.battery/1';
-  readonly commit: string;
   readonly machine: MachineFacts;
   readonly outcomes: readonly Outcome[];
 }

@@ -21,8 +21,19 @@ export function costTable(run: BatteryRun, scenarios: readonly Described[]): str
   const head = ['what happens', 'times', 'floor', 'measured', ''];
   const about =
     `${machine.cpu}, ${machine.cores} cores for both ends and the load, Linux ${machine.kernel}, Node ${machine.node}, ` +
-    `${machine.date.slice(0, 10)}, commit ${run.commit.slice(0, 12)}.`;
+    `${machine.date.slice(0, 10)}; load when a row began ${loads(run)}; commits ${commits(run)}.`;
   return `${aligned([head, ...rows])}\n\n${about}`;
+}
+
+/** The least and the most: the machine may have had other work. */
+function loads({ outcomes }: BatteryRun): string {
+  const values = outcomes.map((one) => Number(one.load.split(' ')[0])).sort((a, b) => a - b);
+  return `${Math.round(values[0] ?? 0)} to ${Math.round(values.at(-1) ?? 0)}`;
+}
+
+/** A table may be put together from several runs. */
+function commits({ outcomes }: BatteryRun): string {
+  return [...new Set(outcomes.map((one) => one.commit.slice(0, 7)))].join(', ');
 }
 
 /** One line about an outcome. */

@@ -30,6 +30,8 @@ export interface Scenario {
 export interface Setting {
   readonly count: number;
   readonly seed: number;
+  /** Of the checkout, for the raw file. */
+  readonly commit?: string;
   /** Told how far it is. */
   progress(done: number): void;
 }
@@ -40,7 +42,7 @@ export type Findings = Pick<Outcome, 'happenings' | 'totals' | 'inTheClear' | 's
 /** Runs `scenario`; whatever it throws is a failure. */
 export async function perform(scenario: Scenario, setting: Setting): Promise<Outcome> {
   const load = readFileSync('/proc/loadavg', 'latin1').split(' ').slice(0, 3).join(' ');
-  const about = { scenario: scenario.name, seed: setting.seed, load };
+  const about = { scenario: scenario.name, seed: setting.seed, commit: setting.commit ?? 'unknown', load };
   try {
     return { ...about, ...(await scenario.run(setting)) };
   } catch (error) {

@@ -17,6 +17,7 @@ function outcome(over: Partial<Outcome> = {}): Outcome {
   return {
     scenario: 'rekey',
     seed: 1,
+    commit: 'c',
     load: '0',
     happenings: [{ kind: 'x', gapMs: 5 }],
     totals,
@@ -119,7 +120,7 @@ describe('a lap', () => {
 describe('the table', () => {
   const described = { name: 'rekey', title: 'rekey', floor: FLOOR, promise: '0 lost' };
   const machine = { date: '2026-01-02T03:04:05Z', cpu: 'c', cores: 2, memoryGiB: 1, kernel: 'k', node: 'n', load: '0' };
-  const run = (one: Outcome): BatteryRun => ({ schema: 'dtunnel.battery/1', commit: 'c', machine, outcomes: [one] });
+  const run = (one: Outcome): BatteryRun => ({ schema: 'dtunnel.battery/1', machine, outcomes: [one] });
 
   it('says whether the floor holds, and why a scenario was not run', () => {
     expect(costTable(run(outcome()), [described])).toMatch(/\| rekey +\| 1 +\| 0 lost \| 0 of 6 lost.*\| ✓ \|/);

@@ -5,7 +5,7 @@ import { SCENARIOS } from '../../bench/battery/scenarios.ts';
 import { UNABLE } from './support.ts';
 
 /** The other tests here have them already, or they take minutes. */
-const ELSEWHERE = ['rekey', 'failover', 'freeze-30s', 'freeze-10min'];
+const ELSEWHERE = ['rekey', 'failover', 'crash', 'path-mtu', 'freeze-30s', 'freeze-10min'];
 
 /**
  * A few seconds of each scenario of `npm run battery`. What is counted (lost, twice, out of order, damaged, in the clear) is
