@@ -85,7 +85,7 @@ export async function ip(rig: Rig, here: Site, command: string): Promise<void> {
   await rig.enclosure.run(['ip', '-n', here.gateway, ...command.split(' ')]);
 }
 
-/** The queue that the daemon gives its device (src/daemon/ip.ts). */
+/** The queue that the daemon gives its device (src/daemon/host/ip.ts). */
 export async function orderedQueue(rig: Rig, here: Site, device: string): Promise<void> {
   const replace = `tc qdisc replace dev ${device} root`;
   const input = `${replace} fq_codel 2>/dev/null || ${replace} noqueue\n`;

@@ -5,7 +5,7 @@ import { loadSettings } from '../config/load.ts';
 import type { PeerSettings, Settings } from '../config/settings.ts';
 import type { StatusDocument } from '../control/status.ts';
 import type { Identity } from '../crypto/identity.ts';
-import { routedPrefixes } from '../daemon/host-plan.ts';
+import { routedPrefixes } from '../daemon/host/host-plan.ts';
 import { loadIdentity } from '../daemon/identity-files.ts';
 import { family } from '../net/address.ts';
 import { endpointKey, type HostPort } from '../net/endpoint.ts';

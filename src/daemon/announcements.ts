@@ -6,7 +6,7 @@ import type { Plane } from '../plane/plane.ts';
 import type { PlaneNotice } from './driver.ts';
 import type { Expiring } from './expiry.ts';
 import type { DaemonEvent } from './log.ts';
-import type { Takeover } from './takeover.ts';
+import type { Takeover } from './upgrade/takeover.ts';
 
 /** Events of the daemon itself as log lines; those of peers are the recorder's. */
 

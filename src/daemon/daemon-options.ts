@@ -3,7 +3,7 @@ import type { LogLevel } from '../control/log-levels.ts';
 import { Log, type LogFormat } from './log.ts';
 import type { BuildInfo, DaemonParts } from './parts.ts';
 import type { EventMetrics } from '../metrics/event-metrics.ts';
-import type { Takeover } from './takeover.ts';
+import type { Takeover } from './upgrade/takeover.ts';
 
 /** What a daemon is started with. */
 export interface DaemonOptions {

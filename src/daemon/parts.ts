@@ -9,11 +9,11 @@ import type { Address } from '../net/address.ts';
 import type { Plane, PlaneOptions } from '../plane/plane.ts';
 import type { Resolution, TunnelFace, TunnelOptions } from '../tunnel/face.ts';
 import type { MakeAlarm } from './driver.ts';
-import type { Ip } from './ip.ts';
+import type { Ip } from './host/ip.ts';
 import type { SendNotification } from './notify.ts';
 import type { PortHolder } from './port-holder.ts';
-import type { Successors } from './successor.ts';
-import type { Sysctl } from './sysctl.ts';
+import type { Successors } from './upgrade/successor.ts';
+import type { Sysctl } from './host/sysctl.ts';
 
 /** The world a daemon lives in: the real one (`system-parts.ts`), or one made by a test. */
 export interface DaemonParts {

@@ -2,7 +2,7 @@ import type { TunMtu } from '../base/brand.ts';
 import { DtunnelError } from '../base/errors.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Offload, Plane, PlaneOptions } from '../plane/plane.ts';
-import { deviceMtu } from './host-sync.ts';
+import { deviceMtu } from './host/host-sync.ts';
 import type { DaemonParts } from './parts.ts';
 import { listenSpecs } from './reload.ts';
 

@@ -6,7 +6,7 @@ import type { CloseReason } from '../dtls/effects.ts';
 import type { EventMetrics } from '../metrics/event-metrics.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
-import type { recorderState } from './handover.ts';
+import type { recorderState } from './upgrade/handover.ts';
 import type { DaemonEvent, EventId } from './log.ts';
 
 /** Round trips remembered per peer, for percentiles. */

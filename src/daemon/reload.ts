@@ -6,7 +6,7 @@ import type { Settings } from '../config/settings.ts';
 import type { ReloadReply, ReloadRequest } from '../control/protocol.ts';
 import type { ListenSpec, Plane, PlaneStats } from '../plane/plane.ts';
 import { sumDrops } from '../metrics/snapshot-metrics.ts';
-import { neededMark } from './host-plan.ts';
+import { neededMark } from './host/host-plan.ts';
 import type { Configuration, InForce } from './in-force.ts';
 import type { PreparedListener } from './metrics-service.ts';
 import { colonHex } from './status.ts';

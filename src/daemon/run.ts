@@ -7,7 +7,7 @@ import { chooseLogFormat } from './log.ts';
 import { LogFile } from './log-file.ts';
 import type { BuildInfo, DaemonParts } from './parts.ts';
 import { handleSignals, holdSignals } from './signals.ts';
-import { inheritedChannel, takeOver } from './takeover.ts';
+import { inheritedChannel, takeOver } from './upgrade/takeover.ts';
 
 /** How `dtunnel run` was called. */
 export interface RunOptions {

@@ -10,13 +10,13 @@ import { openNativePlane } from '../plane/native-plane.ts';
 import { Tunnel } from '../tunnel/tunnel.ts';
 import { diskFiles } from './config-files.ts';
 import { loadIdentity, loadMetricsToken, processContext } from './identity-files.ts';
-import { SystemIp } from './ip.ts';
+import { SystemIp } from './host/ip.ts';
 import { NetworkWatch } from './network-watch.ts';
 import type { DaemonParts } from './parts.ts';
 import { findPortHolder } from './port-holder.ts';
 import { resolveHost } from './resolver.ts';
-import { systemSuccessors } from './successor.ts';
-import { systemSysctl } from './sysctl.ts';
+import { systemSuccessors } from './upgrade/successor.ts';
+import { systemSysctl } from './host/sysctl.ts';
 import { timerAlarms } from './timer-alarm.ts';
 
 /** Group whose members may use control sockets of a daemon that runs as root. */

@@ -1,5 +1,5 @@
-import type { BatchOutcome, Ip } from '../../src/daemon/ip.ts';
-import type { Sysctl } from '../../src/daemon/sysctl.ts';
+import type { BatchOutcome, Ip } from '../../src/daemon/host/ip.ts';
+import type { Sysctl } from '../../src/daemon/host/sysctl.ts';
 
 /** iproute2 that only remembers: what is set up, and what was asked in order. */
 export class FakeIp implements Ip {

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { DtunnelError } from '../base/errors.ts';
+import { DtunnelError } from '../../base/errors.ts';
 
 /** What one end says to the other: a document, and octets that are better not made into text. */
 export interface Frame {

@@ -1,6 +1,6 @@
-import { DtunnelError, ERRORS, type ErrorCode, EXIT } from '../base/errors.ts';
-import type { HandoverResult } from '../metrics/event-metrics.ts';
-import type { UpgradeReply, UpgradeRequest } from '../control/protocol.ts';
+import { DtunnelError, ERRORS, type ErrorCode, EXIT } from '../../base/errors.ts';
+import type { HandoverResult } from '../../metrics/event-metrics.ts';
+import type { UpgradeReply, UpgradeRequest } from '../../control/protocol.ts';
 import { type HandoverDocument, HANDOVER_FORMAT, type SuccessorMessage, successorMessage } from './handover.ts';
 import type { Successor, Successors } from './successor.ts';
 

@@ -1,8 +1,8 @@
 import type { z } from 'zod';
-import { DtunnelError } from '../base/errors.ts';
-import type { Settings } from '../config/settings.ts';
-import { family } from '../net/address.ts';
-import type { hostState } from './handover.ts';
+import { DtunnelError } from '../../base/errors.ts';
+import type { Settings } from '../../config/settings.ts';
+import { family } from '../../net/address.ts';
+import type { hostState } from '../upgrade/handover.ts';
 import { bridgeChanges, type HostChange, hostDiff, hostPlan, neededMark, routedPrefixes } from './host-plan.ts';
 import type { Ip } from './ip.ts';
 import { type FoundRule, findRules } from './leftovers.ts';

@@ -1,7 +1,7 @@
-import type { Settings } from '../config/settings.ts';
-import { type Address, family } from '../net/address.ts';
-import { literalEndpoint } from '../net/endpoint.ts';
-import { contains, networkOf, type Prefix, prefixText } from '../net/prefix.ts';
+import type { Settings } from '../../config/settings.ts';
+import { type Address, family } from '../../net/address.ts';
+import { literalEndpoint } from '../../net/endpoint.ts';
+import { contains, networkOf, type Prefix, prefixText } from '../../net/prefix.ts';
 
 /**
  * What the host's network has to look like for a tunnel, as a list of small changes that each know their own undoing.

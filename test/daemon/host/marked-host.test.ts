@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseSettings } from '../../src/config/load.ts';
-import type { Settings } from '../../src/config/settings.ts';
-import { Host } from '../../src/daemon/host.ts';
-import { changeMarkedHost } from '../../src/daemon/marked-host.ts';
-import { FakeIp, FakeSysctl } from '../support/fake-ip.ts';
+import { parseSettings } from '../../../src/config/load.ts';
+import type { Settings } from '../../../src/config/settings.ts';
+import { Host } from '../../../src/daemon/host/host.ts';
+import { changeMarkedHost } from '../../../src/daemon/host/marked-host.ts';
+import { FakeIp, FakeSysctl } from '../../support/fake-ip.ts';
 
 function settings(iface: string, allowedIps: string): Settings {
   const loaded = parseSettings(

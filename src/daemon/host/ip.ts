@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { DtunnelError } from '../base/errors.ts';
+import { DtunnelError } from '../../base/errors.ts';
 
 /** Outcome of a batch: how many lines were carried out, and what stopped it. */
 export interface BatchOutcome {

@@ -1,10 +1,10 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { ControlClient } from '../../src/control/client.ts';
-import type { Identity } from '../../src/crypto/identity.ts';
-import type { Channel } from '../../src/daemon/frame-channel.ts';
-import { successorArguments } from '../../src/daemon/successor.ts';
-import { type Bench, type BenchOptions, DaemonWorld, settle, testIdentity } from '../support/daemon-bench.ts';
-import { useTemporaryDirectory } from '../support/temporary-directory.ts';
+import { ControlClient } from '../../../src/control/client.ts';
+import type { Identity } from '../../../src/crypto/identity.ts';
+import type { Channel } from '../../../src/daemon/upgrade/frame-channel.ts';
+import { successorArguments } from '../../../src/daemon/upgrade/successor.ts';
+import { type Bench, type BenchOptions, DaemonWorld, settle, testIdentity } from '../../support/daemon-bench.ts';
+import { useTemporaryDirectory } from '../../support/temporary-directory.ts';
 
 const directory = useTemporaryDirectory();
 let berlinIdentity: Identity;

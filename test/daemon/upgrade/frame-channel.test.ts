@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { FrameChannel } from '../../src/daemon/frame-channel.ts';
+import { FrameChannel } from '../../../src/daemon/upgrade/frame-channel.ts';
 
 /** A stream that remembers what was written, and says what it is told to. */
 function stream() {

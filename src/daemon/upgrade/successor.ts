@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { Duplex } from 'node:stream';
-import { DtunnelError } from '../base/errors.ts';
+import { DtunnelError } from '../../base/errors.ts';
 import { type Channel, FrameChannel } from './frame-channel.ts';
 import { CHANNEL_DESCRIPTOR } from './handover.ts';
 

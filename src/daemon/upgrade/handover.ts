@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Instant } from '../base/brand.ts';
-import { errorReply } from '../control/protocol.ts';
-import { tunnelState } from '../tunnel/handover.ts';
+import type { Instant } from '../../base/brand.ts';
+import { errorReply } from '../../control/protocol.ts';
+import { tunnelState } from '../../tunnel/handover.ts';
 
 /**
  * What two processes say to each other while one takes over from the other. In order:

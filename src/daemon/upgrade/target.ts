@@ -1,24 +1,24 @@
-import type { Instant } from '../base/brand.ts';
-import type { ControlServer } from '../control/server.ts';
-import type { EventMetrics } from '../metrics/event-metrics.ts';
-import { renderSettings } from '../config/render.ts';
-import type { Plane } from '../plane/plane.ts';
-import type { TunnelFace } from '../tunnel/face.ts';
-import { upgradeEvent } from './announcements.ts';
-import type { Driver } from './driver.ts';
-import type { DaemonEvent } from './log.ts';
+import type { Instant } from '../../base/brand.ts';
+import type { ControlServer } from '../../control/server.ts';
+import type { EventMetrics } from '../../metrics/event-metrics.ts';
+import { renderSettings } from '../../config/render.ts';
+import type { Plane } from '../../plane/plane.ts';
+import type { TunnelFace } from '../../tunnel/face.ts';
+import { upgradeEvent } from '../announcements.ts';
+import type { Driver } from '../driver.ts';
+import type { DaemonEvent } from '../log.ts';
 import type { HandoverDocument } from './handover.ts';
-import type { Host } from './host.ts';
-import type { HostSync } from './host-sync.ts';
-import { type InForce, readConfiguration } from './in-force.ts';
-import type { LastKnownFile } from './last-known.ts';
-import type { MetricsService } from './metrics-service.ts';
-import type { ServiceManager } from './notify.ts';
-import type { DaemonParts } from './parts.ts';
-import type { Recorder } from './recorder.ts';
-import { droppedPackets, type Reloader } from './reload.ts';
+import type { Host } from '../host/host.ts';
+import type { HostSync } from '../host/host-sync.ts';
+import { type InForce, readConfiguration } from '../in-force.ts';
+import type { LastKnownFile } from '../last-known.ts';
+import type { MetricsService } from '../metrics-service.ts';
+import type { ServiceManager } from '../notify.ts';
+import type { DaemonParts } from '../parts.ts';
+import type { Recorder } from '../recorder.ts';
+import { droppedPackets, type Reloader } from '../reload.ts';
 import type { UpgradeTarget } from './upgrade.ts';
-import type { Views } from './views.ts';
+import type { Views } from '../views.ts';
 
 /** The parts of a daemon that an upgrade takes hold of. Functions are asked at the time. */
 export interface Upgradeable {

@@ -1,10 +1,10 @@
-import type { Plane, PlaneOptions } from '../plane/plane.ts';
-import type { TunnelFace } from '../tunnel/face.ts';
-import { tookOverEvent } from './announcements.ts';
-import type { Driver } from './driver.ts';
+import type { Plane, PlaneOptions } from '../../plane/plane.ts';
+import type { TunnelFace } from '../../tunnel/face.ts';
+import { tookOverEvent } from '../announcements.ts';
+import type { Driver } from '../driver.ts';
 import type { Takeover } from './takeover.ts';
-import type { UndoStack } from './undo.ts';
-import { droppedSoFar, type Upgradeable } from './upgrade-target.ts';
+import type { UndoStack } from '../undo.ts';
+import { droppedSoFar, type Upgradeable } from './target.ts';
 
 /** The parts of a daemon that takes over. */
 export interface Continuing extends Upgradeable {

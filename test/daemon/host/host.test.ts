@@ -2,16 +2,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import type { Settings } from '../../src/config/settings.ts';
-import { parseSettings } from '../../src/config/load.ts';
-import { Host } from '../../src/daemon/host.ts';
-import { deviceMtu, HostSync, withheldPrefixes } from '../../src/daemon/host-sync.ts';
-import { hostDiff, hostPlan, routedPrefixes, ruledPrefixes } from '../../src/daemon/host-plan.ts';
-import { SystemIp } from '../../src/daemon/ip.ts';
-import { deviceName, planeOptions } from '../../src/daemon/plane-options.ts';
-import { prefixText } from '../../src/net/prefix.ts';
-import { FakeIp, FakeSysctl } from '../support/fake-ip.ts';
-import { association, downPeer, peerSnapshot } from '../support/snapshots.ts';
+import type { Settings } from '../../../src/config/settings.ts';
+import { parseSettings } from '../../../src/config/load.ts';
+import { Host } from '../../../src/daemon/host/host.ts';
+import { deviceMtu, HostSync, withheldPrefixes } from '../../../src/daemon/host/host-sync.ts';
+import { hostDiff, hostPlan, routedPrefixes, ruledPrefixes } from '../../../src/daemon/host/host-plan.ts';
+import { SystemIp } from '../../../src/daemon/host/ip.ts';
+import { deviceName, planeOptions } from '../../../src/daemon/plane-options.ts';
+import { prefixText } from '../../../src/net/prefix.ts';
+import { FakeIp, FakeSysctl } from '../../support/fake-ip.ts';
+import { association, downPeer, peerSnapshot } from '../../support/snapshots.ts';
 
 const FINGERPRINTS = ['aa'.repeat(32), 'bb'.repeat(32)];
 

@@ -1,7 +1,7 @@
-import type { Settings } from '../config/settings.ts';
-import type { Plane } from '../plane/plane.ts';
+import type { Settings } from '../../config/settings.ts';
+import type { Plane } from '../../plane/plane.ts';
 import type { Host } from './host.ts';
-import { UndoStack } from './undo.ts';
+import { UndoStack } from '../undo.ts';
 
 /**
  * Changes the host from `before` to `after` together with the mark on our datagrams, in an order in which none of them is

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
-import { DtunnelError } from '../base/errors.ts';
-import { parseSettings } from '../config/load.ts';
-import { toErrorReply } from '../control/server.ts';
+import { DtunnelError } from '../../base/errors.ts';
+import { parseSettings } from '../../config/load.ts';
+import { toErrorReply } from '../../control/server.ts';
 import { type Channel, FrameChannel } from './frame-channel.ts';
 import {
   FIRST_DESCRIPTOR,
@@ -11,9 +11,9 @@ import {
   HANDOVER_FORMAT,
   prepareMessage,
 } from './handover.ts';
-import { type Configuration, configurationOf, readConfiguration } from './in-force.ts';
-import type { DaemonParts } from './parts.ts';
-import { planOf } from './reload.ts';
+import { type Configuration, configurationOf, readConfiguration } from '../in-force.ts';
+import type { DaemonParts } from '../parts.ts';
+import { planOf } from '../reload.ts';
 
 /** What a daemon is given that takes over instead of starting. */
 export interface Takeover {

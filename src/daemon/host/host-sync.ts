@@ -1,8 +1,8 @@
-import type { Settings } from '../config/settings.ts';
-import { prefixText } from '../net/prefix.ts';
-import type { PeerSnapshot } from '../tunnel/effects.ts';
+import type { Settings } from '../../config/settings.ts';
+import { prefixText } from '../../net/prefix.ts';
+import type { PeerSnapshot } from '../../tunnel/effects.ts';
 import type { Host } from './host.ts';
-import { pauseBetweenLooks } from './pace.ts';
+import { pauseBetweenLooks } from '../pace.ts';
 
 /** Device MTU before any path is known: what 1500 outside leaves inside, with room for the longest headers. */
 export const INITIAL_MTU = 1420;
