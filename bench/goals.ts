@@ -1,4 +1,4 @@
-import { type Run, spread } from './report.ts';
+import { type Run, spread } from './run.ts';
 
 /** What a figure of ours is held against. */
 type Against = 'best peer' | 'null cipher' | 'bare path' | 'itself';

@@ -1,4 +1,4 @@
-import { type Run, type Spread, spread } from './report.ts';
+import { type Run, type Spread, spread } from './run.ts';
 
 /** The two plots of a run, by file name: throughput and CPU per GB, one group of bars for each outer path. */
 export function plots(run: Run): Readonly<Record<string, string>> {

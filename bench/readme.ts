@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bestPeer } from './goals.ts';
-import { aligned, type Run, spread, table } from './report.ts';
+import { aligned, table } from './report.ts';
+import { type Run, spread } from './run.ts';
 
 /** A run that is kept, with the name of its file. */
 export interface KeptRun {

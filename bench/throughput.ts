@@ -15,7 +15,8 @@ import { FULL, PACKAGES, PEERS, type Plan, QUICK } from './plan.ts';
 import { plots } from './plot.ts';
 import { prioritized } from './priority.ts';
 import { details, summary, withBlock } from './readme.ts';
-import { type HandshakeCost, type HandshakeCosts, type Outcome, type Run, table } from './report.ts';
+import { table } from './report.ts';
+import type { HandshakeCost, HandshakeCosts, Outcome, Run } from './run.ts';
 
 const USAGE = `usage: npm run bench -- [--quick] [--rounds N] [--only PEER,…] [--path pass,nic,off] [--priority] [--json] [--out FILE] [--install]
 

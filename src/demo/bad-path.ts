@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DtunnelError } from '../base/errors.ts';
-import type { Narrator } from './demo.ts';
+import type { Narrator } from './narrator.ts';
 import { type Link, PORT } from './link.ts';
 import { median, ping, transfer } from './measure.ts';
 import { startTool } from './tools.ts';

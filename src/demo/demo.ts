@@ -4,19 +4,8 @@ import { DtunnelError } from '../base/errors.ts';
 import { type BadPath, leaveBadPath, overBadPath } from './bad-path.ts';
 import { Link } from './link.ts';
 import { type FlowResult, firstPing, lostOf, median, ping, TwoWayFlow, transfer } from './measure.ts';
+import type { Narrator } from './narrator.ts';
 import { buildRig, type Rig, type Site } from './rig.ts';
-
-/** Who is told how the demo goes, while it goes. */
-export interface Narrator {
-  /** A step begins. */
-  begin(title: string): void;
-  /** The step that began last is done: with what came of it. */
-  done(result: string): void;
-  /** Output of a command, as an operator would see it. */
-  show(command: string, output: string): void;
-  /** A remark between steps. */
-  note(text: string): void;
-}
 
 /** What the demo measured. */
 export interface DemoReport {

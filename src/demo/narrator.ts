@@ -1,4 +1,14 @@
-import type { Narrator } from './demo.ts';
+/** Who is told how the demo goes, while it goes. */
+export interface Narrator {
+  /** A step begins. */
+  begin(title: string): void;
+  /** The step that began last is done: with what came of it. */
+  done(result: string): void;
+  /** Output of a command, as an operator would see it. */
+  show(command: string, output: string): void;
+  /** A remark between steps. */
+  note(text: string): void;
+}
 
 /** Where a story is told. */
 export interface Stage {

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { verdicts } from '../../bench/goals.ts';
 import { plots } from '../../bench/plot.ts';
 import { summary, withBlock } from '../../bench/readme.ts';
-import { type Outcome, type Run, spread, table } from '../../bench/report.ts';
+import { table } from '../../bench/report.ts';
+import { type Outcome, type Run, spread } from '../../bench/run.ts';
 
 function run(outcomes: readonly Outcome[]): Run {
   const machine = { date: '2026-01-02T03:04:05Z', cpu: 'c', cores: 2, memoryGiB: 1, kernel: 'k', node: 'n', load: '0' };

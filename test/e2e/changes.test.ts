@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lostOf, ping, TwoWayFlow, transfer } from '../../src/demo/measure.ts';
+import { lostOf, ping } from '../../src/demo/measure.ts';
 import {
+  amidTraffic,
   hostState,
   type LinkedRig,
   metricOf,
@@ -23,24 +24,10 @@ describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
     await linked?.rig.close();
   });
 
-  /** Runs `change` amid numbered datagrams at 1000/s each way and a TCP transfer; yields what became of them. */
-  async function amidTraffic(change: () => Promise<unknown>) {
-    const { rig } = linked;
-    const flow = await TwoWayFlow.open(rig, { family: 4, rate: 1000, size: 200 });
-    const bulk = transfer(rig, rig.paris, { family: 6, amount: { bytes: 20_000_000 }, port: 5210 });
-    flow.start();
-    await delay(300);
-    await change();
-    const { intact } = await bulk;
-    await delay(500);
-    const result = await flow.finish();
-    return { result, intact };
-  }
-
   it.each(['berlin', 'paris'] as const)('three rekeys started by %s lose, repeat and reorder nothing', async (site) => {
     const { rig, link } = linked;
     const before = (await statusOf(link, rig[site])).peers[0].handshake.at;
-    const { result, intact } = await amidTraffic(async () => {
+    const { result, intact } = await amidTraffic(linked, async () => {
       for (let i = 0; i < 3; i++) {
         await link.dtunnel(rig[site], ['rekey', site]);
         await delay(400);
@@ -57,7 +44,7 @@ describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
 
   it('rekeys from both ends at once lose nothing', async () => {
     const { rig, link } = linked;
-    const { result, intact } = await amidTraffic(async () => {
+    const { result, intact } = await amidTraffic(linked, async () => {
       for (let i = 0; i < 3; i++) {
         await Promise.all([link.dtunnel(rig.berlin, ['rekey', 'berlin']), link.dtunnel(rig.paris, ['rekey', 'paris'])]);
         await delay(400);
@@ -69,7 +56,7 @@ describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
   it('reloads that add and take away networks lose nothing, and the routes follow', async () => {
     const { rig, link } = linked;
     const state = await settledHostState(linked, rig.berlin);
-    const { result, intact } = await amidTraffic(async () => {
+    const { result, intact } = await amidTraffic(linked, async () => {
       for (let i = 0; i < 3; i++) {
         const more = i % 2 === 0 ? ', 10.50.0.0/16, fd50::/64' : '';
         for (const here of [rig.berlin, rig.paris]) {
@@ -93,7 +80,7 @@ describe.skipIf(UNABLE !== undefined)('under traffic both ways', () => {
     const state = await settledHostState(linked, rig.paris);
     const { generation } = (await statusOf(link, rig.paris)).tunnel;
     link.configure(rig.paris, { peer: { AllowedIPs: '10.1.0.0/16', Endpiont: 'x:1' } });
-    const { result } = await amidTraffic(async () => {
+    const { result } = await amidTraffic(linked, async () => {
       const refused = await link.dtunnel(rig.paris, ['reload', 'paris'], { failureOk: true });
       expect(refused.code).toBe(78);
       expect(refused.stderr).toContain('Endpiont');

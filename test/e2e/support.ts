@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { builtProgram } from '../../src/demo/built.ts';
 import { type ConfigChanges, Link, type LinkOptions } from '../../src/demo/link.ts';
-import { firstPing } from '../../src/demo/measure.ts';
+import { type FlowResult, firstPing, TwoWayFlow, transfer } from '../../src/demo/measure.ts';
 import { buildRig, farSite, type Rig, type RigOptions, type Site } from '../../src/demo/rig.ts';
 
 /** Why tests that need namespaces and the built product cannot run here; undefined when they can. */
@@ -197,4 +197,23 @@ export async function sniff(rig: Rig): Promise<{ stop(): Promise<Sniffed> }> {
       return { bytes, clear: stdout.split('\n').filter((line) => line !== '') };
     },
   };
+}
+
+/** What became of the traffic beside `outcome`, which is what the change yields. */
+export interface Amid<T> {
+  readonly outcome: T;
+  readonly result: FlowResult;
+  readonly intact: boolean;
+}
+
+/** Runs `change` amid numbered datagrams at 1000/s each way and a verified TCP transfer. */
+export async function amidTraffic<T>({ rig }: LinkedRig, change: () => Promise<T>): Promise<Amid<T>> {
+  const flow = await TwoWayFlow.open(rig, { family: 4, rate: 1000, size: 200 });
+  const bulk = transfer(rig, rig.paris, { family: 6, amount: { bytes: 20_000_000 }, port: 5210 });
+  flow.start();
+  await delay(300);
+  const outcome = await change();
+  const { intact } = await bulk;
+  await delay(500);
+  return { outcome, result: await flow.finish(), intact };
 }

@@ -2,9 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lostOf, TwoWayFlow, transfer } from '../../src/demo/measure.ts';
+import { lostOf, TwoWayFlow } from '../../src/demo/measure.ts';
 import type { Site } from '../../src/demo/rig.ts';
 import {
+  amidTraffic,
   daemonPid,
   hostState,
   type LinkedRig,
@@ -46,17 +47,9 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
     return JSON.parse(stdout);
   }
 
-  /** Runs `change` amid numbered datagrams at 1000/s each way and a verified TCP transfer. */
-  async function amidTraffic<T>(change: () => Promise<T>) {
-    const { rig } = linked;
-    const flow = await TwoWayFlow.open(rig, { family: 4, rate: 1000, size: 200 });
-    const bulk = transfer(rig, rig.paris, { family: 6, amount: { bytes: 20_000_000 }, port: 5210 });
-    flow.start();
-    await delay(300);
-    const outcome = await change();
-    const { intact } = await bulk;
-    await delay(500);
-    const result = await flow.finish();
+  /** What a change costs: datagrams lost and repeated, and whether a transfer beside it is intact. */
+  async function costOf<T>(change: () => Promise<T>) {
+    const { outcome, result, intact } = await amidTraffic(linked, change);
     const repeated = result.fromBerlin.duplicated + result.fromParis.duplicated;
     return { lost: lostOf(result), repeated, intact, outcome };
   }
@@ -65,7 +58,7 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
     const { rig, link } = linked;
     const before = await statusOf(link, rig[site]);
     const state = await hostState(rig, rig[site]);
-    const { outcome, ...traffic } = await amidTraffic(() => upgrade(rig[site]));
+    const { outcome, ...traffic } = await costOf(() => upgrade(rig[site]));
     expect(traffic).toEqual({ lost: 0, repeated: 0, intact: true });
     expect(outcome).toMatchObject({ result: 'handed_over', droppedPackets: 0, previousPid: before.tunnel.pid });
     const after = await statusOf(link, rig[site]);
@@ -80,14 +73,14 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
 
   it('of both ends at once loses nothing', async () => {
     const { rig } = linked;
-    const { outcome, ...traffic } = await amidTraffic(() => Promise.all([upgrade(rig.berlin), upgrade(rig.paris)]));
+    const { outcome, ...traffic } = await costOf(() => Promise.all([upgrade(rig.berlin), upgrade(rig.paris)]));
     expect(traffic).toEqual({ lost: 0, repeated: 0, intact: true });
     expect(outcome.map(({ result }) => result)).toEqual(['handed_over', 'handed_over']);
   });
 
   it('during a rekey loses nothing', async () => {
     const { rig, link } = linked;
-    const traffic = await amidTraffic(async () => {
+    const traffic = await costOf(async () => {
       const rekeying = link.dtunnel(rig.paris, ['rekey', 'paris']);
       await Promise.all([upgrade(rig.paris), rekeying.catch(() => undefined)]);
       await Promise.all([link.dtunnel(rig.berlin, ['rekey', 'berlin'], { failureOk: true }), upgrade(rig.berlin)]);
@@ -97,7 +90,7 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
 
   it(`${UPGRADES} times in a row at each end loses nothing`, { timeout: 600_000 }, async () => {
     const { rig } = linked;
-    const { outcome, ...traffic } = await amidTraffic(async () => {
+    const { outcome, ...traffic } = await costOf(async () => {
       const gaps: number[] = [];
       for (let i = 0; i < UPGRADES; i++) {
         for (const here of [rig.berlin, rig.paris]) gaps.push((await upgrade(here)).gapMs);
@@ -118,7 +111,7 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
     const { rig, link } = linked;
     const pid = await daemonPid(link, rig.paris);
     link.configure(rig.paris, { peer: { Endpiont: 'x:1' } });
-    const traffic = await amidTraffic(() => link.dtunnel(rig.paris, ['upgrade', 'paris'], { failureOk: true }));
+    const traffic = await costOf(() => link.dtunnel(rig.paris, ['upgrade', 'paris'], { failureOk: true }));
     expect(traffic.outcome.code).toBe(78);
     expect(traffic.outcome.stderr).toContain('Endpiont');
     expect([traffic.lost, traffic.intact]).toEqual([0, true]);
@@ -130,7 +123,7 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
     const { rig, link } = linked;
     link.configure(rig.paris, { peer: { DeadAfter: '7s' } });
     const { generation } = (await statusOf(link, rig.paris)).tunnel;
-    const traffic = await amidTraffic(() => upgrade(rig.paris));
+    const traffic = await costOf(() => upgrade(rig.paris));
     expect([traffic.lost, traffic.intact]).toEqual([0, true]);
     expect((await statusOf(link, rig.paris)).tunnel.generation).toBe(generation + 1);
     link.configure(rig.paris);
@@ -140,7 +133,7 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
   it('whose new process is killed on the way loses nothing, and the old one goes on', async () => {
     const { rig, link } = linked;
     const pid = await daemonPid(link, rig.paris);
-    const traffic = await amidTraffic(async () => {
+    const traffic = await costOf(async () => {
       const upgrading = link.dtunnel(rig.paris, ['upgrade', 'paris', '--no-restart'], { failureOk: true });
       // The only child of the daemon that runs this program.
       const kill = `for i in $(seq 200); do
@@ -162,7 +155,7 @@ describe.skipIf(UNABLE !== undefined)('an upgrade', () => {
   it('by SIGUSR2 does the same', async () => {
     const { rig, link } = linked;
     const pid = await daemonPid(link, rig.berlin);
-    const traffic = await amidTraffic(async () => {
+    const traffic = await costOf(async () => {
       await rig.enclosure.run(['kill', '-USR2', String(pid)]);
       for (let tries = 0; tries < 200 && (await daemonPid(link, rig.berlin)) === pid; tries++) await delay(50);
     });
