@@ -108,6 +108,8 @@ export const prepareMessage = z.object({
   pid: z.int(),
   /** The settings in force as the text of a configuration. */
   settings: z.string(),
+  /** What the state would be now: reading it once makes the reading fast that packets wait for. Means nothing else. */
+  rehearsal: z.unknown(),
 });
 
 /** The word to go; nothing else may be taken for it. */

@@ -56,6 +56,7 @@ export async function takeOver(
     }
     const { configuration, reload } = configurations(configFile, prepare.settings, parts);
     parts.preload();
+    handedOver.safeParse(prepare.rehearsal);
     channel.send({ kind: 'prepared', version });
     const { document, octets } = await channel.receive();
     const state = handedOver.parse(document);

@@ -65,6 +65,7 @@ export function upgradeTarget(daemon: Upgradeable): UpgradeTarget {
     settings: () => renderSettings(daemon.inForce().settings),
     descriptors: () => running().plane.descriptors(),
     peers: () => daemon.inForce().settings.peers.length,
+    rehearsal: (passed) => documentOf(daemon, { passed, dropped: 0, frozenAt: parts.clock() }),
     freeze: (passed) => freeze(daemon, passed),
     thaw: () => {
       const { plane, driver } = running();

@@ -24,6 +24,8 @@ export interface UpgradeTarget {
   /** Of the data plane, to be passed. */
   descriptors(): readonly number[];
   peers(): number;
+  /** What `freeze` would yield now, without the data plane's state. */
+  rehearsal(passed: readonly number[]): HandoverDocument;
   /** Stops all that sends, receives and changes; yields all there is to know, given which descriptors were passed. */
   freeze(passed: readonly number[]): { readonly document: HandoverDocument; readonly plane: Uint8Array };
   /** Goes on as if nothing had been. */
@@ -131,7 +133,8 @@ export class Upgrade {
     const target = this.#target;
     const { pid, version } = target;
     try {
-      successor.channel.send({ kind: 'prepare', format: HANDOVER_FORMAT, version, pid, settings: target.settings() });
+      const [settings, rehearsal] = [target.settings(), target.rehearsal(descriptors)];
+      successor.channel.send({ kind: 'prepare', format: HANDOVER_FORMAT, version, pid, settings, rehearsal });
       const prepared = await this.#expect(successor, 'prepared', PREPARE_LIMIT);
       return { version: prepared.version, ...(await this.#swap(successor, descriptors)) };
     } catch (error) {
