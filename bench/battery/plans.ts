@@ -136,7 +136,7 @@ const STRANGER = `Fingerprint = ${'ab'.repeat(32)}`;
 const FAULTS: readonly {
   readonly summary: string;
   readonly codes: RegExp;
-  spoil(good: string): string;
+  readonly spoil: (good: string) => string;
 }[] = [
   { summary: 'an unknown key', codes: /^S030$/, spoil: (good) => `${good}\nEndpiont = 192.0.2.1:4433\n` },
   { summary: 'an unknown section', codes: /^S030$/, spoil: (good) => `${good}\n[Pear]\nName = x\n` },

@@ -33,7 +33,7 @@ export interface Setting {
   /** Of the checkout, for the raw file. */
   readonly commit?: string;
   /** Told how far it is. */
-  progress(done: number): void;
+  readonly progress: (done: number) => void;
 }
 
 /** What it gives back. */

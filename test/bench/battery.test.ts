@@ -137,7 +137,7 @@ describe('plans', () => {
   /** A link that keeps its only file here. */
   const link: Parameters<typeof randomPlan>[0] = {
     allowedIps: () => allowedIps,
-    configure: (_, changes: ConfigChanges = {}) => {
+    configure: (_, changes: ConfigChanges) => {
       const general = { Address: '172.31.0.2/30', ListenPort: '4433', Certificate: '/c', PrivateKey: '/k' };
       const peer = {
         Name: 'berlin',

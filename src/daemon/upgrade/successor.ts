@@ -78,8 +78,8 @@ export function successorArguments(own: readonly string[], more: readonly string
 }
 
 /** The watchdog's patience is for whoever is the main process, which is another one soon (sd_watchdog_enabled(3)). */
-function successorEnvironment({ WATCHDOG_PID: _, ...rest }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return rest;
+function successorEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { ...environment, WATCHDOG_PID: undefined };
 }
 
 const PERSONAL = ['--report-fd', '--handover-fd'];

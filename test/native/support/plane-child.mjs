@@ -29,7 +29,9 @@ function pattern(size, seed) {
 function plainRow(row) {
   if (row === undefined) return undefined;
   const getters = Object.entries(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(row)));
-  return Object.fromEntries(getters.filter(([, { get }]) => get !== undefined).map(([name]) => [name, row[name]]));
+  return Object.fromEntries(
+    getters.filter(([, property]) => property.get !== undefined).map(([name]) => [name, row[name]]),
+  );
 }
 
 function plainRows(rows) {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import { CLOUD } from './services.ts';
 
 /** A server as Nova would keep it. */
@@ -175,7 +176,7 @@ export class StandIns {
     const server: ServerRecord = {
       id: randomUUID(),
       name: String(asked['name']),
-      userData: Buffer.from(String(asked['user_data'] ?? ''), 'base64').toString(),
+      userData: Buffer.from((asked['user_data'] ?? '') as string, 'base64').toString(),
       address: fixed?.ip_address ?? '',
       group,
       status: 'BUILD',
@@ -203,8 +204,7 @@ export class StandIns {
     if (router === undefined) return UNKNOWN;
     this.changes.push(`${verb} routers`);
     const { routes: changed } = body['router'] as { readonly routes: readonly object[] };
-    const same = (a: object) =>
-      changed.some((b) => JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort()));
+    const same = (a: object) => changed.some((b) => isDeepStrictEqual(a, b));
     const kept = (router['routes'] as object[]).filter((route) => !same(route));
     router['routes'] = verb === 'add_extraroutes' ? [...kept, ...changed] : kept;
     return { status: 200, body: { router } };

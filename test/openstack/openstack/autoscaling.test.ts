@@ -133,7 +133,7 @@ describe('a group', () => {
 interface Flow {
   readonly server: ServerRecord;
   readonly instance: Instance;
-  finish(): Promise<Losses>;
+  readonly finish: () => Promise<Losses>;
 }
 
 /** An output of the group: a value for each member, by its name. */

@@ -139,7 +139,7 @@ describe('a drain', () => {
     const { outputs } = await cloud.heat.wait('busy', 'CREATE_COMPLETE');
     const lyon = await cloud.machine('lyon', 202);
     const peer_fingerprint = await farEnd(lyon, 'lyon', '172.31.1.2/30', [
-      section('busy', String(outputs['fingerprint']), `${outputs['inside_address']}:4433`, '172.31.1.1/32'),
+      section('busy', String(outputs['fingerprint']), `${String(outputs['inside_address'])}:4433`, '172.31.1.1/32'),
     ]);
     const parameters = { peer_name: 'lyon', peer_fingerprint, remote_subnets: '172.31.1.2/32', wait_for_peer: true };
     await cloud.heat.update('busy', 'gateway.yaml', {
