@@ -139,8 +139,12 @@ describe.skipIf(reason !== undefined)('every octet between two LANs arrives once
     { outerEcn: 2, family: 4 },
     { outerEcn: 3, family: 4 },
   ] as const)('and outer ECN $outerEcn becomes what RFC 6040 §4.2 makes of it', async ({ outerEcn, family }) => {
-    const { traffic } = await soak({ ...PLAIN, family }, { seconds: 1, seed: 11, only: 'raw', outerEcn });
-    expect(faults(traffic.raw)).toEqual(NOTHING_LOST);
+    const { traffic, a, b, kernelDrops } = await soak(
+      { ...PLAIN, family },
+      { seconds: 1, seed: 11, only: 'raw', outerEcn },
+    );
+    const context = { a: faultsOf(a), b: faultsOf(b), kernel: kernelDrops };
+    expect(faults(traffic.raw), JSON.stringify(context)).toEqual(NOTHING_LOST);
     expect(traffic.raw.sent).toBeGreaterThan(1000);
   });
 

@@ -1,6 +1,7 @@
 #include "raw_traffic.h"
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
@@ -33,11 +34,49 @@ constexpr std::size_t kEthernet = ETH_HLEN;
 constexpr std::uint8_t kHops = 2;  // both gateways forward
 constexpr int kBuffer = 64 << 20;
 
+// Lets in what comes to the part of the network that is for raw packets, and nothing else: the other traffic is much more
+// than a tap that is not always scheduled can hold.
+void AttachFilter(int fd, const Host& host) {
+  const auto four = host.Raw4(0);
+  const auto six = host.Raw6(0);
+  const auto word = [](const std::uint8_t* at) -> std::uint32_t {
+    return std::uint32_t{at[0]} << 24 | std::uint32_t{at[1]} << 16 | std::uint32_t{at[2]} << 8 | at[3];
+  };
+  constexpr std::uint32_t kNetwork = 0xffffff00;
+  constexpr std::uint32_t kTo4 = kEthernet + 16, kTo6 = kEthernet + 24;
+  constexpr std::uint16_t kLoadWord = BPF_LD | BPF_W | BPF_ABS, kIfEqual = BPF_JMP | BPF_JEQ | BPF_K,
+                          kAnd = BPF_ALU | BPF_AND | BPF_K;
+  // After the operation: how many to skip if it is so, and if not.
+  sock_filter program[] = {
+      {BPF_LD | BPF_H | BPF_ABS, 0, 0, 12},
+      {kIfEqual, 0, 3, 0x0800},
+      {kLoadWord, 0, 0, kTo4},
+      {kAnd, 0, 0, kNetwork},
+      {kIfEqual, 10, 11, word(four.data()) & kNetwork},
+      {kIfEqual, 0, 10, 0x86dd},
+      {kLoadWord, 0, 0, kTo6},
+      {kIfEqual, 0, 8, word(six.data())},
+      {kLoadWord, 0, 0, kTo6 + 4},
+      {kIfEqual, 0, 6, word(six.data() + 4)},
+      {kLoadWord, 0, 0, kTo6 + 8},
+      {kIfEqual, 0, 4, word(six.data() + 8)},
+      {kLoadWord, 0, 0, kTo6 + 12},
+      {kAnd, 0, 0, kNetwork},
+      {kIfEqual, 0, 1, word(six.data() + 12) & kNetwork},
+      {BPF_RET | BPF_K, 0, 0, 0xffffffff},
+      {BPF_RET | BPF_K, 0, 0, 0},
+  };
+  const sock_fprog filter{static_cast<std::uint16_t>(std::size(program)), program};
+  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0) Fail("SO_ATTACH_FILTER");
+}
+
+// `protocol` 0 opens one that sends only. Nothing arrives before it is bound, so nothing passes by the filter.
 int OpenTap(const Host& host, int protocol) {
   host.Enter();
   const int fd = Open(AF_PACKET, SOCK_RAW, 0);
   Option(fd, SOL_PACKET, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
   Option(fd, SOL_SOCKET, SO_RCVBUFFORCE, kBuffer, "SO_RCVBUFFORCE");
+  AttachFilter(fd, host);
   sockaddr_ll where{};
   where.sll_family = AF_PACKET;
   where.sll_protocol = htons(static_cast<std::uint16_t>(protocol));
@@ -69,17 +108,6 @@ Octets Frame(const Item& item, const Host& from) {
   Put16(&frame, kVnet + 12, layout.v6 ? 0x86dd : 0x0800);
   frame.insert(frame.end(), item.packet.begin(), item.packet.end());
   return frame;
-}
-
-// Whether the packet is addressed to the part of the network that is for raw packets.
-bool IsOurs(const Octets& packet, const Host& to) {
-  if (packet.size() >= 20 && packet[0] >> 4 == 4) {
-    const auto network = to.Raw4(0);
-    return std::equal(network.begin(), network.begin() + 3, packet.begin() + 16);
-  }
-  if (packet.size() < 40 || packet[0] >> 4 != 6) return false;
-  const auto network = to.Raw6(0);
-  return std::equal(network.begin(), network.begin() + 15, packet.begin() + 24);
 }
 
 }  // namespace
@@ -146,19 +174,15 @@ std::size_t RawTraffic::Receive(Ledger* ledger) {
   static thread_local Octets buffer(kVnet + kEthernet + 65'536);
   std::size_t count = 0;
   for (; count < 256; ++count) {
-    sockaddr_ll from{};
-    socklen_t size = sizeof from;
-    const ssize_t got =
-        ::recvfrom(receiver_, buffer.data(), buffer.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
+    const ssize_t got = ::recv(receiver_, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got < 0) {
       if (errno == EAGAIN || errno == EINTR) break;
       Fail("receive");
     }
-    if (from.sll_pkttype == PACKET_OUTGOING || static_cast<std::size_t>(got) <= kVnet + kEthernet) continue;
+    if (static_cast<std::size_t>(got) <= kVnet + kEthernet) continue;
     VirtioHeader hdr;
     std::memcpy(&hdr, buffer.data(), kVnet);
     const Octets packet(buffer.begin() + kVnet + kEthernet, buffer.begin() + got);
-    if (!IsOurs(packet, to_)) continue;
     const Gso gso{(hdr.flags & kNeedsChecksum) != 0, hdr.gso_type == 0 ? std::uint16_t{0} : hdr.gso_size};
     for (const Octets& one : Segment(packet, gso)) {
       const Octets comparable = Comparable(one, 0);
