@@ -116,12 +116,17 @@ void Coalescer::Add(std::size_t size, const void* owner) {
   if ((shape.flags & kClosingFlags) != 0) WriteSlot(slot);
 }
 
-void Coalescer::Flush() {
+void Coalescer::Flush() { FlushAllBut(nullptr); }
+
+void Coalescer::FlushAllButLast() { FlushAllBut(last_); }
+
+void Coalescer::FlushAllBut(const Slot* kept) {
   while (active_ != 0) {
     Slot* oldest = nullptr;
     for (Slot& slot : slots_) {
-      if (slot.active && (oldest == nullptr || slot.age < oldest->age)) oldest = &slot;
+      if (slot.active && &slot != kept && (oldest == nullptr || slot.age < oldest->age)) oldest = &slot;
     }
+    if (oldest == nullptr) return;
     WriteSlot(oldest);
   }
 }

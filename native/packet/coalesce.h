@@ -52,6 +52,8 @@ class Coalescer {
   void Add(std::size_t size, const void* owner);
   // Writes everything, oldest first: there is nothing more to wait for.
   void Flush();
+  // Writes, oldest first, everything but what was joined last: when more is known to come, only that may go on with it.
+  void FlushAllButLast();
   bool empty() const { return active_ == 0; }
 
   // Octets allocated.
@@ -95,6 +97,7 @@ class Coalescer {
   void Extend(Slot* slot, std::uint8_t flags, std::size_t payload);
   Slot* FindSlot(const std::uint8_t* packet, const Shape& shape, const void* owner);
   Slot* TakeSlot();
+  void FlushAllBut(const Slot* kept);
   void WriteSlot(Slot* slot);
   void WriteAddressPair(const std::uint8_t* packet, std::size_t size);
 

@@ -43,6 +43,8 @@ void Inbound::Run() {
       continue;  // the gate may have been opened to end the thread: the device is another process's then
     }
     if (ReceiveAll() != 0) {
+      // A packet that stands alone would wait behind the flow that keeps the socket busy.
+      coalescer_.FlushAllButLast();
       if (++bursts_ >= kBurstsPerFlush) Boundary();
       continue;
     }

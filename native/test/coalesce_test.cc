@@ -113,6 +113,7 @@ const Test kRoundTrip{"coalesced and cut apart again, every flow is what it was,
       octets += packet.size();
       Feed(&coalescer, packet, &owner);
       if (random.Chance(60)) coalescer.Flush();
+      if (random.Chance(20)) coalescer.FlushAllButLast();
     }
     coalescer.Flush();
     Expect(coalescer.empty());
@@ -138,6 +139,35 @@ const Test kJoins{"a bulk flow becomes full super packets", [] {
   coalescer.Flush();
   ExpectEqual(out.writes, 2u);  // 46 × 1395 octets are the most that fit in 65535
   ExpectEqual(out.packets.size(), 90u);
+}};
+
+const Test kBurst{"at the end of a burst everything leaves but the flow that may go on", [] {
+  Flow alone;
+  alone.tcp = false;
+  alone.source_port = 99;
+  Flow busy;
+  Collector out;
+  Coalescer coalescer(&out);
+  const auto more = [&] {
+    Feed(&coalescer, MakePacket(busy, std::vector<std::uint8_t>(1000)), nullptr);
+    busy.sequence += 1000;
+    ++busy.id;
+  };
+  more();
+  Feed(&coalescer, MakePacket(alone, std::vector<std::uint8_t>(64)), nullptr);
+  more();
+  coalescer.FlushAllButLast();
+  ExpectEqual(out.packets.size(), 1u);
+  Expect(Load16(&out.packets[0][20]) == 99);
+  more();
+  coalescer.FlushAllButLast();
+  ExpectEqual(out.writes, 1u);
+  coalescer.Flush();
+  ExpectEqual(out.writes, 2u);
+  ExpectEqual(out.packets.size(), 4u);
+  // Nothing is left to be kept.
+  coalescer.FlushAllButLast();
+  ExpectEqual(out.writes, 2u);
 }};
 
 const Test kOwners{"packets of different peers are never joined", [] {
