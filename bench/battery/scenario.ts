@@ -7,7 +7,7 @@ import { PORT } from '../../src/demo/link.ts';
 import { seededRandom } from '../../src/demo/pattern.ts';
 import type { Site } from '../../src/demo/rig.ts';
 import { startTool, type Tool } from '../../src/demo/tools.ts';
-import { type LinkedRig, mtuFound } from '../../test/e2e/support.ts';
+import { type LinkedRig, mtuFound } from '../../src/demo/linked-rig.ts';
 import type { Floor, Happening, Outcome } from './outcome.ts';
 import { Traffic, type TrafficOptions } from './traffic.ts';
 

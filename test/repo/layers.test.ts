@@ -89,6 +89,21 @@ describe('import direction', () => {
   });
 });
 
+describe('the bench', () => {
+  /** The data plane's twin in memory: thousands of peers fit beside each other. */
+  const TWIN = 'test/support/memory-plane.ts';
+
+  it.each(filesBelow('bench', ['.ts']).map((file) => [file.path, file] as const))(
+    '%s imports no tests',
+    (path, file) => {
+      for (const { specifier } of importsOf(file)) {
+        const target = normalize(join(dirname(path), specifier));
+        if (target.startsWith('test/')) expect(target, `${path} imports ${specifier}`).toBe(TWIN);
+      }
+    },
+  );
+});
+
 describe('protocol layers are free of real time, randomness and IO', () => {
   const pure = files.filter((file) => /^src\/(base|wire|net|crypto|dtls|config|tunnel)\//.test(file.path));
   const banned: readonly (readonly [RegExp, readonly string[]])[] = [

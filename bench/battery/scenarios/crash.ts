@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicClock } from '../../../src/base/clock.ts';
 import type { Site } from '../../../src/demo/rig.ts';
-import { killDaemon, type LinkedRig, mtuFound, sniff, upLink } from '../../../test/e2e/support.ts';
+import { killDaemon, type LinkedRig, mtuFound, upLink } from '../../../src/demo/linked-rig.ts';
+import { sniff } from '../../../src/demo/sniff.ts';
 import { controlOf, type Field, type Scenario, until, withTraffic } from '../scenario.ts';
 
 /** `kill -9` of either end by turns, and a restart half a second later; a sniffer watches the outer path. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Tool } from '../../../src/demo/tools.ts';
-import { type LinkedRig, prepareLink, upBoth } from '../../../test/e2e/support.ts';
+import { type LinkedRig, prepareLink, upBoth } from '../../../src/demo/linked-rig.ts';
 import { type Field, RELAY_ADDRESS, relayToBerlin, type Scenario, until, withTraffic } from '../scenario.ts';
 
 /** The endpoint in use falls silent while a standby is warm; later it answers again. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicClock } from '../../../src/base/clock.ts';
-import { upLink } from '../../../test/e2e/support.ts';
+import { upLink } from '../../../src/demo/linked-rig.ts';
 import { type Scenario, withTraffic } from '../scenario.ts';
 
 /** SIGSTOP of one end for `seconds`, as a suspended machine sees it from outside, and SIGCONT. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ControlClient } from '../../../src/control/client.ts';
 import { FOLDER, PORT } from '../../../src/demo/link.ts';
 import type { Site } from '../../../src/demo/rig.ts';
-import { type LinkedRig, prepareLink, upBoth } from '../../../test/e2e/support.ts';
+import { type LinkedRig, prepareLink, upBoth } from '../../../src/demo/linked-rig.ts';
 import { blackhole, type Field, type Scenario, until, withTraffic } from '../scenario.ts';
 
 /** Two gateways at Berlin; Paris prefers the first by Priority, and the first is cut off. */

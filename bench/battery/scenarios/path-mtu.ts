@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicClock } from '../../../src/base/clock.ts';
 import { transfer } from '../../../src/demo/measure.ts';
 import type { Tool } from '../../../src/demo/tools.ts';
-import { type LinkedRig, mtuFound, prepareLink, upBoth, upLink } from '../../../test/e2e/support.ts';
+import { type LinkedRig, mtuFound, prepareLink, upBoth, upLink } from '../../../src/demo/linked-rig.ts';
 import type { Happening } from '../outcome.ts';
 import {
   type Field,

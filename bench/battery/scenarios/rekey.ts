@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { upLink } from '../../../test/e2e/support.ts';
+import { upLink } from '../../../src/demo/linked-rig.ts';
 import { Choice, type Field, type Scenario, until, withTraffic } from '../scenario.ts';
 
 /** Fresh keys, asked for by either end or both at once, then by volume and by time. */

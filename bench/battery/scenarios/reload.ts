@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DtunnelError } from '../../../src/base/errors.ts';
 import type { Site } from '../../../src/demo/rig.ts';
-import { hostState, upLink } from '../../../test/e2e/support.ts';
+import { hostState } from '../../../src/demo/host-state.ts';
+import { upLink } from '../../../src/demo/linked-rig.ts';
 import { brokenPlan, randomPlan } from '../plans.ts';
 import { Choice, type Field, type Scenario, withTraffic } from '../scenario.ts';
 

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { prepareLink, upBoth } from '../../../test/e2e/support.ts';
-import type { LinkedRig } from '../../../test/e2e/support.ts';
+import { type LinkedRig, prepareLink, upBoth } from '../../../src/demo/linked-rig.ts';
 import type { Tool } from '../../../src/demo/tools.ts';
 import { Choice, type Field, RELAY_ADDRESS, relayToBerlin, type Scenario, withTraffic } from '../scenario.ts';
 

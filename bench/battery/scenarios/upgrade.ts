@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { upLink } from '../../../test/e2e/support.ts';
+import { upLink } from '../../../src/demo/linked-rig.ts';
 import { type Scenario, withTraffic } from '../scenario.ts';
 
 /** A new process takes over tunnel, sockets and keys. */

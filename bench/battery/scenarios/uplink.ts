@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PORT } from '../../../src/demo/link.ts';
 import type { Tool } from '../../../src/demo/tools.ts';
-import { type LinkedRig, prepareLink, upBoth, upLink } from '../../../test/e2e/support.ts';
+import { type LinkedRig, prepareLink, upBoth, upLink } from '../../../src/demo/linked-rig.ts';
 import { blackhole, RELAY_ADDRESS, relayToBerlin, type Scenario, until, withTraffic } from '../scenario.ts';
 
 /** The uplink of Paris goes down, and a second one with a default route of its own is there. */
