@@ -26,20 +26,23 @@ export class MetricsService {
     this.#http = await this.#listen(configuration);
   }
 
-  /** Listens as `next` says; what listened for `before` stays until `commit`, unless it holds the same address. */
+  /** Listens as `next` says; what listened for `before` elsewhere stays until `commit`. */
   async change(before: Configuration, next: Configuration): Promise<PreparedListener> {
-    const sameAddress = address(before) === address(next);
-    if (sameAddress && before.metricsToken === next.metricsToken) return NOTHING;
     const old = this.#http;
-    if (sameAddress) await old?.close();
-    this.#http = await this.#listen(next);
+    if (address(before) === address(next)) {
+      const admit = (token: string | undefined): void => {
+        if (old !== undefined) old.token = token;
+      };
+      admit(next.metricsToken);
+      return { commit: async () => undefined, undo: async () => admit(before.metricsToken) };
+    }
+    const fresh = await this.#listen(next);
+    this.#http = fresh;
     return {
-      commit: async () => {
-        if (!sameAddress) await old?.close();
-      },
+      commit: async () => old?.close(),
       undo: async () => {
-        await this.#http?.close();
-        this.#http = sameAddress ? await this.#listen(before) : old;
+        this.#http = old;
+        await fresh?.close();
       },
     };
   }
@@ -56,8 +59,6 @@ export class MetricsService {
     return MetricsHttp.listen({ listener, token: metricsToken, pages: this.#pages, onBug: this.#onBug });
   }
 }
-
-const NOTHING: PreparedListener = { commit: async () => undefined, undo: async () => undefined };
 
 function address({ settings }: Configuration): string {
   return JSON.stringify(settings.interface.metrics);

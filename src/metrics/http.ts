@@ -17,7 +17,7 @@ export interface MetricsPages {
 /** How to serve. */
 export interface MetricsHttpOptions {
   readonly listener: Exclude<MetricsListener, { readonly kind: 'off' }>;
-  /** Needed for `/metrics` and `/` when set; the health checks stay open. */
+  /** What is needed at first; see `MetricsHttp.token`. */
   readonly token: string | undefined;
   readonly pages: MetricsPages;
   readonly onBug: (error: unknown) => void;
@@ -31,6 +31,8 @@ const STALL_TIMEOUT = 10_000;
 
 /** The HTTP listener of `/metrics`, `/livez`, `/readyz` and the status page. Reads only: there is nothing to change here. */
 export class MetricsHttp {
+  /** Needed for `/metrics` and `/` when set, from the next request on; the health checks stay open. */
+  token: string | undefined;
   readonly #options: MetricsHttpOptions;
   readonly #server: Server;
   /** Scrapes that come while one is being made share it: a crowd costs no more than one. */
@@ -38,6 +40,7 @@ export class MetricsHttp {
 
   private constructor(options: MetricsHttpOptions) {
     this.#options = options;
+    this.token = options.token;
     this.#server = createServer(
       { requestTimeout: 5_000, headersTimeout: 5_000, keepAliveTimeout: 65_000, maxHeaderSize: 8 * 1024 },
       (request, response) => {
@@ -132,7 +135,7 @@ export class MetricsHttp {
   }
 
   #admits(request: IncomingMessage, response: ServerResponse): boolean {
-    const { token } = this.#options;
+    const { token } = this;
     if (token === undefined) return true;
     const given = /^Bearer ([^\s]+)$/i.exec(request.headers.authorization ?? '')?.[1];
     // Digests are compared, so that neither content nor length of the token shows in the time it takes.

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { get } from 'node:http';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DtunnelError } from '../../src/base/errors.ts';
 import { ControlClient } from '../../src/control/client.ts';
@@ -54,6 +55,16 @@ Endpoint = 192.0.2.1:4433
 AllowedIPs = 172.31.0.1/32, 10.1.0.0/16
 ${peer}
 `;
+
+/** What the metrics page on a unix socket answers to somebody without token. */
+function pageStatus(socketPath: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    get({ socketPath, path: '/metrics' }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).on('error', reject);
+  });
+}
 
 async function berlin(world: DaemonWorld, config = berlinConfig()): Promise<Bench> {
   const bench = await world.start({
@@ -435,6 +446,23 @@ describe('reload', () => {
     expect(await client.metrics()).toContain(
       'dtunnel_handshakes_total{tunnel="paris",peer="berlin",role="client",result="completed"} 0\n',
     );
+  });
+
+  it('asks for another token of metrics where it listens, which is not closed for that', async () => {
+    const { world, client } = await pair();
+    const socket = directory.path('m.sock');
+    const config = (more: string): string => parisConfig(more).replace('Metrics = off', `Metrics = unix:${socket}`);
+    world.files.set('/etc/dtunnel/paris.conf', config(''));
+    await client.reload({ plan: false, revert: false });
+    // What listened was closed before the other could be opened: when that failed, nobody listened any more.
+    const { ino } = statSync(socket);
+    expect(await pageStatus(socket)).toBe(200);
+    world.files.set('/etc/dtunnel/paris.conf', config('MetricsToken = for-those-who-scrape'));
+    await client.reload({ plan: false, revert: false });
+    expect(await pageStatus(socket)).toBe(401);
+    await client.reload({ plan: false, revert: true });
+    expect(await pageStatus(socket)).toBe(200);
+    expect(statSync(socket).ino).toBe(ino);
   });
 
   it('ends the session of a peer that is removed, and its series', async () => {

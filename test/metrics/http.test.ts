@@ -94,6 +94,15 @@ describe('the metrics listener', () => {
     expect(await get(http, '/livez')).toMatchObject({ status: 200 });
   });
 
+  it('asks for another token from the next request on', async () => {
+    const http = await serve({ token: 'former' });
+    http.token = 'latter';
+    expect(await get(http, '/metrics', { authorization: 'Bearer former' })).toMatchObject({ status: 401 });
+    expect(await get(http, '/metrics', { authorization: 'Bearer latter' })).toMatchObject({ status: 200 });
+    http.token = undefined;
+    expect(await get(http, '/metrics')).toMatchObject({ status: 200 });
+  });
+
   it('makes one document for scrapes that come together', async () => {
     let made = 0;
     let release: () => void = () => undefined;
