@@ -257,7 +257,10 @@ export interface PeerStats {
   readonly transmitPackets: bigint;
   readonly transmitBytes: bigint;
   readonly drops: DropCounters;
-  /** Records that never came, came late, came twice, judged by sequence numbers. */
+  /**
+   * Records that never came, came late, came twice, judged by sequence numbers. What the peer sends to find out whether
+   * the path carries it, and the path does not, never comes either.
+   */
   readonly sequenceGaps: bigint;
   readonly reordered: bigint;
   readonly duplicates: bigint;

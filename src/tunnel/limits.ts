@@ -260,7 +260,10 @@ export const PATH_MTU_PROBES = 3;
 export const PATH_MTU_TIMER_MIN: Duration = ms(50);
 export const PATH_MTU_TIMER_MAX: Duration = seconds(3);
 
-/** PMTU_RAISE_TIMER. 600 s in RFC 8899; below Ethernet's size sooner, because that is a fault somebody repairs. */
+/**
+ * PMTU_RAISE_TIMER. 600 s in RFC 8899; below Ethernet's size sooner at first, because that may be a fault somebody
+ * repairs, and twice as late after every search that finds nothing.
+ */
 export const PATH_MTU_RAISE: Duration = seconds(600);
 export const PATH_MTU_RAISE_LOW: Duration = seconds(30);
 

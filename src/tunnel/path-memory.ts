@@ -28,7 +28,8 @@ export class PathMemory {
   /** Goes on with what another process had learned. */
   continueFrom({ mtu, failed, raiseAt, confirmedAt, ...quality }: MemoryState): void {
     this.quality.continueFrom(quality);
-    this.pathMtu = { mtu, failed: failed ?? Number.POSITIVE_INFINITY, probe: undefined, raiseAt, confirmedAt };
+    const reset = { probe: undefined, fruitless: 0 };
+    this.pathMtu = { mtu, failed: failed ?? Number.POSITIVE_INFINITY, raiseAt, confirmedAt, ...reset };
   }
 }
 

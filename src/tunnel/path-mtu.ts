@@ -29,6 +29,8 @@ export interface PathMtuState {
     | undefined;
   /** The search starts again then, although the last one ended. */
   readonly raiseAt: Instant | undefined;
+  /** Searches in a row that found nothing larger. */
+  readonly fruitless: number;
   /** When `mtu` was last confirmed by an answer. */
   readonly confirmedAt: Instant;
 }
@@ -59,7 +61,14 @@ export interface PathMtuDecision {
 
 /** The state of a path of which nothing is known, or of one whose size was found before. */
 export function newPathMtu(now: Instant, known: number = PATH_MTU_BASE): PathMtuState {
-  return { mtu: known, failed: Number.POSITIVE_INFINITY, probe: undefined, raiseAt: now, confirmedAt: now };
+  return {
+    mtu: known,
+    failed: Number.POSITIVE_INFINITY,
+    probe: undefined,
+    raiseAt: now,
+    fruitless: 0,
+    confirmedAt: now,
+  };
 }
 
 /** The largest datagram worth trying: what the smallest of the configured inner MTUs needs. */
@@ -99,6 +108,7 @@ export function acknowledgePathMtu(state: PathMtuState, size: number, now: Insta
     failed: size >= state.failed ? Number.POSITIVE_INFINITY : state.failed,
     probe,
     raiseAt: raised ? now : state.raiseAt,
+    fruitless: raised ? 0 : state.fruitless,
     confirmedAt: now,
   };
 }
@@ -118,7 +128,7 @@ function withOutcome(state: PathMtuState, input: PathMtuInput): PathMtuState {
   // tried, since it need not work here.
   const lower = state.mtu > PATH_MTU_BASE ? PATH_MTU_BASE : PATH_MTU_MIN;
   const confirm = lower > PATH_MTU_MIN ? ({ for: 'verify', size: lower, sent: 0, at: LONG_AGO } as const) : undefined;
-  return { mtu: lower, failed: state.mtu, probe: confirm, raiseAt: input.now, confirmedAt: input.now };
+  return { mtu: lower, failed: state.mtu, probe: confirm, raiseAt: input.now, fruitless: 0, confirmedAt: input.now };
 }
 
 function waitOrRepeat(
@@ -138,12 +148,16 @@ function begin(state: PathMtuState, purpose: 'raise' | 'verify', size: number, i
   return { state: { ...state, probe }, probe: size, nextAt: later(input.now, timer(input)) };
 }
 
-/** The search is over for now: rest, then forget what failed and look upward again. */
+/**
+ * The search is over for now: rest, then forget what failed and look upward again. What it sends in vain (some thirty
+ * datagrams on a path narrower than Ethernet's) is loss to whoever counts record numbers: it must stay rare.
+ */
 function rest(state: PathMtuState, input: PathMtuInput): PathMtuDecision {
   const ethernet = LINK_MTU_ASSUMED - ipAndUdp(input.family);
-  const pause = state.mtu < Math.min(ethernet, input.ceiling) ? PATH_MTU_RAISE_LOW : PATH_MTU_RAISE;
+  const low = state.mtu < Math.min(ethernet, input.ceiling);
+  const pause = low ? ms(Math.min(PATH_MTU_RAISE_LOW * 2 ** state.fruitless, PATH_MTU_RAISE)) : PATH_MTU_RAISE;
   const raiseAt = state.mtu >= input.ceiling ? undefined : later(input.now, pause);
-  const rested = { ...state, failed: Number.POSITIVE_INFINITY, raiseAt };
+  const rested = { ...state, failed: Number.POSITIVE_INFINITY, raiseAt, fruitless: state.fruitless + 1 };
   const verifyAt = input.busy ? later(state.confirmedAt, input.verifyEvery) : undefined;
   return { state: rested, probe: undefined, nextAt: earliest(raiseAt, verifyAt) };
 }

@@ -255,6 +255,29 @@ describe('path MTU (RFC 8899)', () => {
     expect(state.mtu).toBe(1472);
   });
 
+  it('looks upward again after 30 s on a path narrower than Ethernet, and ever later while that finds nothing', () => {
+    // Twice a minute for ever was a loss of one in a hundred to a link of sixty packets a second.
+    const pauses: number[] = [];
+    let state = newPathMtu(at(0));
+    let link = 1450;
+    let last = 0;
+    for (let now = at(0); now < 4_000_000; ) {
+      const decision = decidePathMtu(state, { ...usual, now });
+      state = decision.state;
+      if (decision.probe !== undefined) {
+        if (now - last > 10_000) pauses.push(Math.round((now - last) / 10_000) * 10);
+        last = now;
+        if (decision.probe <= link - 28) {
+          state = acknowledgePathMtu(state, decision.probe, now);
+          continue;
+        }
+      }
+      if (pauses.length === 7) link = 1492;
+      now = at(Math.max(decision.nextAt ?? 4_000_000, now + 1));
+    }
+    expect(pauses.slice(0, 10)).toEqual([30, 60, 120, 240, 480, 600, 600, 30, 60, 120]);
+  });
+
   it('is confirmed only while packets are sent', () => {
     const settled = { ...newPathMtu(at(0), 1472), raiseAt: undefined };
     expect(decidePathMtu(settled, { ...usual, now: at(60_000) }).probe).toBeUndefined();
