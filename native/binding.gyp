@@ -19,6 +19,7 @@
         'crypto/openssl_aead.cc',
         'os/icmp.cc',
         'os/notify.cc',
+        'os/program.cc',
         'os/thread.cc',
         'os/tun.cc',
         'os/udp.cc',

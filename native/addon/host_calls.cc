@@ -4,10 +4,12 @@
 #include <sys/resource.h>
 
 #include <utility>
+#include <vector>
 
 #include "addon/convert.h"
 #include "os/icmp.h"
 #include "os/notify.h"
+#include "os/program.h"
 
 namespace dtunnel {
 namespace {
@@ -101,12 +103,89 @@ Napi::Value Echo(const Napi::CallbackInfo& info) {
   return promise;
 }
 
+// Waits for a program on a pool thread, off the event loop.
+class ProgramWorker : public Napi::AsyncWorker {
+ public:
+  ProgramWorker(Napi::Env env, ProgramRequest request)
+      : Napi::AsyncWorker(env, "dtunnel.runProgram"),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        request_(std::move(request)),
+        outcome_(Error{}) {}
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  void Execute() override { outcome_ = RunProgram(request_); }
+
+  void OnOK() override {
+    const Napi::Env env = Env();
+    if (!outcome_) {
+      ThrowSystemError(env, outcome_.error());
+      deferred_.Reject(env.GetAndClearPendingException().Value());
+      return;
+    }
+    const ProgramOutcome& outcome = outcome_.value();
+    Napi::Object result = Napi::Object::New(env);
+    result["status"] = Napi::Number::New(env, outcome.status);
+    result["late"] = Napi::Boolean::New(env, outcome.late);
+    result["stdout"] = Napi::String::New(env, outcome.output);
+    result["stderr"] = Napi::String::New(env, outcome.errors);
+    deferred_.Resolve(result);
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  ProgramRequest request_;
+  Result<ProgramOutcome> outcome_;
+};
+
+std::optional<std::vector<std::string>> ToTexts(const Napi::Value& value, std::size_t max, const char* what) {
+  if (!value.IsArray()) {
+    ThrowTypeError(value.Env(), std::string(what) + " must be an array of strings");
+    return std::nullopt;
+  }
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> texts;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    std::optional<std::string> text = ToText(array.Get(i), max, what);
+    if (!text) return std::nullopt;
+    texts.push_back(std::move(*text));
+  }
+  return texts;
+}
+
+// runProgram(file, arguments, environment, input, timeoutMs): a promise of {status, late, stdout, stderr}.
+Napi::Value Run(const Napi::CallbackInfo& info) {
+  const Napi::Value none = info.Env().Undefined();
+  constexpr std::size_t kMaxText = 128 * 1024;  // MAX_ARG_STRLEN of execve(2)
+  ProgramRequest request;
+  const auto file = ToText(info[0], 4096, "file");
+  if (!file) return none;
+  auto arguments = ToTexts(info[1], kMaxText, "arguments");
+  if (!arguments) return none;
+  auto environment = ToTexts(info[2], kMaxText, "environment");
+  if (!environment) return none;
+  auto input = ToText(info[3], std::size_t{1} << 30, "input");
+  if (!input) return none;
+  const auto timeout = ToUnsigned(info[4], 3'600'000, "timeoutMs");
+  if (!timeout) return none;
+  request.file = *file;
+  request.arguments = std::move(*arguments);
+  request.environment = std::move(*environment);
+  request.input = std::move(*input);
+  request.timeout_ms = static_cast<std::uint32_t>(*timeout);
+  auto* worker = new ProgramWorker(info.Env(), std::move(request));  // NOLINT: N-API owns and deletes async workers
+  const Napi::Promise promise = worker->promise();
+  worker->Queue();
+  return promise;
+}
+
 }  // namespace
 
 void ExportHostCalls(Napi::Env env, Napi::Object exports) {
   exports["notify"] = Napi::Function::New(env, Notify, "notify");
   exports["forbidDumps"] = Napi::Function::New(env, ForbidDumps, "forbidDumps");
   exports["icmpEcho"] = Napi::Function::New(env, Echo, "icmpEcho");
+  exports["runProgram"] = Napi::Function::New(env, Run, "runProgram");
 }
 
 }  // namespace dtunnel

@@ -1,4 +1,4 @@
-// Calls into the operating system that Node lacks and that need no plane: notify, icmpEcho, forbidDumps.
+// Calls into the operating system that Node lacks and that need no plane: notify, icmpEcho, forbidDumps, runProgram.
 #pragma once
 
 #include <napi.h>

@@ -5,7 +5,7 @@ import { loadSettings } from '../config/load.ts';
 import { runtimeDir } from '../control/paths.ts';
 import { systemRandom } from '../crypto/random.ts';
 import { type Address, parseAddress } from '../net/address.ts';
-import { notifyServiceManager, preloadAddon } from '../plane/host.ts';
+import { notifyServiceManager, preloadAddon, runProgram } from '../plane/host.ts';
 import { openNativePlane } from '../plane/native-plane.ts';
 import { Tunnel } from '../tunnel/tunnel.ts';
 import { diskFiles } from './config-files.ts';
@@ -33,7 +33,7 @@ export function systemParts(environment: Readonly<Record<string, string | undefi
     preload: preloadAddon,
     makeTunnel: (options) => new Tunnel(options),
     crypto: systemRandom,
-    ip: new SystemIp(),
+    ip: new SystemIp(runProgram),
     sysctl: systemSysctl,
     resolve: resolveHost,
     makeAlarm: timerAlarms(monotonicClock),

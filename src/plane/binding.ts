@@ -8,6 +8,18 @@ import { DtunnelError } from '../base/errors.ts';
 export interface Addon {
   readonly notify: (socket: string, state: string) => void;
   readonly forbidDumps: () => void;
+  readonly runProgram: (
+    file: string,
+    args: readonly string[],
+    environment: readonly string[],
+    input: string,
+    timeoutMs: number,
+  ) => Promise<{
+    readonly status: number;
+    readonly late: boolean;
+    readonly stdout: string;
+    readonly stderr: string;
+  }>;
   readonly icmpEcho: (
     address: Uint8Array,
     count: number,

@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
 import { DtunnelError } from '../../base/errors.ts';
+import type { ProgramReport, ProgramRun } from '../../plane/host.ts';
 
 /** Outcome of a batch: how many lines were carried out, and what stopped it. */
 export interface BatchOutcome {
@@ -26,33 +28,43 @@ export interface Ip {
 /** Longest a batch may take: ten thousand routes take a second. */
 const TIMEOUT_MS = 30_000;
 
+/** Where programs are looked for: sbin is not on everybody's PATH, and what is not absolute on it is not ours to trust. */
+const PROGRAM_PATH: readonly string[] = (process.env['PATH'] ?? '')
+  .split(':')
+  .filter((folder) => folder.startsWith('/'))
+  .concat('/usr/sbin', '/sbin', '/usr/bin', '/bin');
+
 /** The real thing; throws `DT_IPROUTE2_MISSING` when there is none on the path. */
 export class SystemIp implements Ip {
-  readonly #path: string;
+  readonly #run: (program: ProgramRun) => Promise<ProgramReport>;
+  /** Directories to search. */
+  readonly #path: readonly string[];
 
-  /** `path`: directories to search; sbin is not on everybody's PATH. */
-  constructor(path: readonly string[] = [process.env['PATH'] ?? '', '/usr/sbin', '/sbin', '/usr/bin', '/bin']) {
-    this.#path = path.join(':');
+  /** `run`: `runProgram` of the data plane's addon. */
+  constructor(run: (program: ProgramRun) => Promise<ProgramReport>, path: readonly string[] = PROGRAM_PATH) {
+    this.#run = run;
+    this.#path = path;
   }
 
   async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
     if (lines.length === 0) return { done: 0, failure: undefined };
-    const { status, stderr } = await this.#run('ip', [`-${family}`, '-batch', '-'], `${lines.join('\n')}\n`);
+    const { status, late, stderr } = await this.#finished('ip', [`-${family}`, '-batch', '-'], `${lines.join('\n')}\n`);
     if (status === 0) return { done: lines.length, failure: undefined };
     // ip(8) ends with `Command failed -:7`; what is above says why.
     const number = Number(/Command failed -:(\d+)/.exec(stderr)?.[1] ?? 1);
     const reason = stderr.replace(/\s*Command failed -:\d+\s*$/, '').trim();
-    return { done: number - 1, failure: reason === '' ? `ip ended with status ${status}` : reason };
+    const ending = late ? `ip took longer than ${TIMEOUT_MS / 1000} s` : `ip ended with status ${status}`;
+    return { done: number - 1, failure: reason === '' ? ending : reason };
   }
 
   async query(args: readonly string[]): Promise<string> {
-    return (await this.#run('ip', args, '')).stdout;
+    return (await this.#finished('ip', args, '')).stdout;
   }
 
   async useOrderedQueue(device: string): Promise<boolean> {
     for (const kind of ['fq_codel', 'noqueue']) {
       try {
-        const { status } = await this.#run('tc', ['qdisc', 'replace', 'dev', device, 'root', kind], '');
+        const { status } = await this.#finished('tc', ['qdisc', 'replace', 'dev', device, 'root', kind], '');
         if (status === 0) return true;
       } catch {
         // No tc on this machine.
@@ -61,37 +73,25 @@ export class SystemIp implements Ip {
     return false;
   }
 
-  #run(program: 'ip' | 'tc', args: readonly string[], input: string): Promise<Finished> {
-    return new Promise((resolve, reject) => {
-      const child = spawn(program, args, {
-        stdio: 'pipe',
-        timeout: TIMEOUT_MS,
-        // Messages are matched and shown: in English, whatever the operator's language.
-        env: { ...process.env, LC_ALL: 'C', PATH: this.#path },
-      });
-      let stdout = '';
-      let stderr = '';
-      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-        stdout += chunk;
-      });
-      child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-        stderr += chunk;
-      });
-      child.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT')
-          reject(new DtunnelError('S013', `there is no ${program} command`, { cause: error }));
-        else reject(new DtunnelError('S014', `cannot run ${program}: ${error.message}`, { cause: error }));
-      });
-      child.on('close', (status) => resolve({ status, stdout, stderr }));
-      // A child that ended early closes its input: its exit status says more than EPIPE.
-      child.stdin.on('error', () => undefined);
-      child.stdin.end(input);
-    });
+  async #finished(program: 'ip' | 'tc', args: readonly string[], input: string): Promise<ProgramReport> {
+    const file = this.#path.map((folder) => join(folder, program)).find(isProgram);
+    if (file === undefined) throw new DtunnelError('S013', `there is no ${program} command`);
+    // Messages are matched and shown: in English, whatever the operator's language.
+    const environment = { ...process.env, LC_ALL: 'C' };
+    try {
+      return await this.#run({ file, args, environment, input, timeoutMs: TIMEOUT_MS });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new DtunnelError('S014', `cannot run ${program}: ${why}`, { cause: error });
+    }
   }
 }
 
-interface Finished {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { hostDiff, hostPlan, routedPrefixes, ruledPrefixes } from '../../../src/
 import { SystemIp } from '../../../src/daemon/host/ip.ts';
 import { deviceName, planeOptions } from '../../../src/daemon/plane-options.ts';
 import { prefixText } from '../../../src/net/prefix.ts';
+import type { ProgramReport, ProgramRun } from '../../../src/plane/host.ts';
 import { FakeIp, FakeSysctl } from '../../support/fake-ip.ts';
 import { association, downPeer, peerSnapshot } from '../../support/snapshots.ts';
 
@@ -319,14 +321,43 @@ describe('a host', () => {
   });
 });
 
+/** As `runProgram` of the addon, which test/native/programs.test.ts tests. */
+async function run({ file, args, environment, input, timeoutMs }: ProgramRun): Promise<ProgramReport> {
+  const { status, stdout, stderr } = spawnSync(file, args, {
+    env: environment,
+    input,
+    timeout: timeoutMs,
+    encoding: 'utf8',
+  });
+  return { status: status ?? -1, late: status === null, stdout, stderr };
+}
+
 describe('iproute2', () => {
   it('is named when it is missing (S013)', async () => {
     const { PATH } = process.env;
-    const ip = new SystemIp(['/nonexistent']);
+    const ip = new SystemIp(run, ['/nonexistent']);
     await expect(ip.batch(4, ['link show'])).rejects.toMatchObject({ code: 'S013' });
     await expect(ip.query(['link'])).rejects.toMatchObject({ code: 'S013' });
     await expect(ip.useOrderedQueue('dt-x')).resolves.toBe(false);
     expect(process.env['PATH']).toBe(PATH);
+  });
+
+  it('says what it said, and how it ended when it said nothing', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dtunnel-ip-'));
+    try {
+      const program = (script: string): void => {
+        writeFileSync(join(folder, 'ip'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      };
+      const ip = new SystemIp(run, [folder]);
+      program('cat >/dev/null; echo "RTNETLINK answers: File exists" >&2; echo "Command failed -:2" >&2; exit 1');
+      expect(await ip.batch(4, ['a', 'b'])).toEqual({ done: 1, failure: 'RTNETLINK answers: File exists' });
+      program('exit 7');
+      expect(await ip.batch(6, ['a'])).toEqual({ done: 0, failure: 'ip ended with status 7' });
+      program('echo "$*"; env | grep ^LC_ALL');
+      expect(await ip.query(['rule'])).toBe('rule\nLC_ALL=C\n');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it.each([
@@ -338,7 +369,7 @@ describe('iproute2', () => {
     try {
       const script = `#!/bin/sh\necho "$*" >>${folder}/said\nfor k in ${knows}; do [ $k = "$6" ] && exit 0; done; exit 2\n`;
       writeFileSync(join(folder, 'tc'), script, { mode: 0o755 });
-      await expect(new SystemIp([folder, '/bin']).useOrderedQueue('dt-x')).resolves.toBe(ok);
+      await expect(new SystemIp(run, [folder, '/bin']).useOrderedQueue('dt-x')).resolves.toBe(ok);
       const lines = asked.map((kind) => `qdisc replace dev dt-x root ${kind}\n`);
       expect(readFileSync(join(folder, 'said'), 'utf8')).toBe(lines.join(''));
     } finally {

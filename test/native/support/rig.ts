@@ -9,13 +9,20 @@ import type { EchoOptions, EchoReport } from '../../../src/plane/host.ts';
 export function unable(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root (network namespaces and a TUN device)';
   if (!existsSync('/dev/net/tun')) return 'needs /dev/net/tun';
-  if (!existsSync(`${ROOT}native/build/Release/dtunnel.node`)) return 'needs the native addon (npm run build:native)';
+  const missing = addonMissing();
+  if (missing !== undefined) return missing;
   try {
     execFileSync('ip', ['netns', 'list'], { stdio: 'ignore' });
   } catch {
     return 'needs iproute2';
   }
   return undefined;
+}
+
+/** Why the addon cannot even be loaded here, or undefined when it can. */
+export function addonMissing(): string | undefined {
+  const there = existsSync(`${ROOT}native/build/Release/dtunnel.node`);
+  return there ? undefined : 'needs the native addon (npm run build:native)';
 }
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
