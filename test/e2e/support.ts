@@ -70,14 +70,27 @@ export interface Amid<T> {
   readonly intact: boolean;
 }
 
-/** Runs `change` amid numbered datagrams at 1000/s each way and a verified TCP transfer. */
-export async function amidTraffic<T>({ rig }: LinkedRig, change: () => Promise<T>): Promise<Amid<T>> {
+/** Runs `change` amid numbered datagrams at 1000/s each way and a verified TCP transfer, unless `bulk` is false. */
+export async function amidTraffic<T>(
+  { rig }: LinkedRig,
+  change: () => Promise<T>,
+  { bulk = true }: { readonly bulk?: boolean } = {},
+): Promise<Amid<T>> {
   const flow = await TwoWayFlow.open(rig, { family: 4, rate: 1000, size: 200 });
-  const bulk = transfer(rig, rig.paris, { family: 6, amount: { bytes: 20_000_000 }, port: 5210 });
-  flow.start();
-  await delay(300);
-  const outcome = await change();
-  const { intact } = await bulk;
-  await delay(500);
-  return { outcome, result: await flow.finish(), intact };
+  const amount = { bytes: 20_000_000 };
+  const transferred = bulk
+    ? transfer(rig, rig.paris, { family: 6, amount, port: 5210 })
+    : Promise.resolve({ intact: true });
+  // What the change throws is the reason of a failure, not what becomes of the transfer then.
+  transferred.catch(() => undefined);
+  try {
+    flow.start();
+    await delay(300);
+    const outcome = await change();
+    const { intact } = await transferred;
+    await delay(500);
+    return { outcome, result: await flow.finish(), intact };
+  } finally {
+    await flow.close();
+  }
 }
