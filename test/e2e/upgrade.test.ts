@@ -195,3 +195,29 @@ describe.skipIf(UNABLE !== undefined)('an upgrade with several lanes', () => {
     }
   });
 });
+
+describe.skipIf(UNABLE !== undefined)('the record numbers of an end that is upgraded', () => {
+  it('have no gap, so that none is taken for a loss', async () => {
+    // With a size that the path carries nothing is sent to find out whether it carries more.
+    const fixed = { interface: { MTU: '1400' } };
+    const linked = await prepareLink({ berlin: fixed, paris: fixed });
+    const { rig, link } = linked;
+    try {
+      await upBoth(linked);
+      await amidTraffic(linked, async () => {
+        for (const here of [rig.berlin, rig.paris, rig.berlin, rig.paris]) {
+          const { stdout } = await link.dtunnel(here, ['upgrade', here.name, '--json'], { timeoutMs: 40_000 });
+          expect(JSON.parse(stdout)).toMatchObject({ result: 'handed_over', droppedPackets: 0 });
+        }
+      });
+      // A number is missed when 1024 newer ones have come (native/packet/replay_window.h).
+      await amidTraffic(linked, () => delay(1500));
+      for (const here of [rig.berlin, rig.paris]) {
+        expect(await metricOf(link, here, 'dtunnel_peer_receive_packets_total')).toBeGreaterThan(4000);
+        expect(await metricOf(link, here, 'dtunnel_peer_sequence_gap_packets_total')).toBe(0);
+      }
+    } finally {
+      await rig.close();
+    }
+  });
+});
