@@ -170,7 +170,7 @@ describe('plans', () => {
   });
 
   it('that are broken are refused, or cannot be applied while running', () => {
-    link.configure(paris);
+    link.configure(paris, {});
     const good = link.text(paris);
     const fine = parse(good);
     for (let seed = 1; seed <= 100; seed++) {
