@@ -175,6 +175,38 @@ const RARE = { nowhere: 'this link never gets there: test/tunnel and test/dtls d
 /** Every hot key, several in one reload where they do not hide each other. */
 export const STAGES: readonly Stage[] = [
   {
+    title: 'handshakes',
+    steps: [
+      {
+        at: 'berlin',
+        interface: [
+          { key: 'Unknown', value: 'drop', seen: async (look) => !(await look.answersStrangers()) },
+          { key: 'MaxHandshakes', value: '8', seen: RARE },
+        ],
+        peer: [
+          { key: 'AllowLegacyPeer', value: 'yes', seen: RARE },
+          { key: 'ExpirePolicy', value: 'enforce', seen: RARE },
+        ],
+      },
+      {
+        at: 'paris',
+        interface: [
+          {
+            key: 'Ciphers',
+            value: 'CHACHA20-POLY1305',
+            seen: async (look) => (await look.peer()).handshake?.cipher.includes('CHACHA20') === true,
+          },
+          { key: 'RekeyAfter', value: '20m', seen: rekeysWithin(20 * 60) },
+          {
+            key: 'RekeyAfterData',
+            value: '1GiB',
+            seen: async (look) => ((await look.peer()).rekey?.afterBytes ?? Number.POSITIVE_INFINITY) <= 2 ** 30,
+          },
+        ],
+      },
+    ],
+  },
+  {
     title: 'the device and its routes',
     steps: [
       {
@@ -288,38 +320,6 @@ export const STAGES: readonly Stage[] = [
             key: 'PrivateKey',
             value: `${FOLDER}/next.key`,
             seen: async (look) => (await look.fromTheOtherEnd()).fingerprint === look.world.nextFingerprint,
-          },
-        ],
-      },
-    ],
-  },
-  {
-    title: 'handshakes',
-    steps: [
-      {
-        at: 'berlin',
-        interface: [
-          { key: 'Unknown', value: 'drop', seen: async (look) => !(await look.answersStrangers()) },
-          { key: 'MaxHandshakes', value: '8', seen: RARE },
-        ],
-        peer: [
-          { key: 'AllowLegacyPeer', value: 'yes', seen: RARE },
-          { key: 'ExpirePolicy', value: 'enforce', seen: RARE },
-        ],
-      },
-      {
-        at: 'paris',
-        interface: [
-          {
-            key: 'Ciphers',
-            value: 'CHACHA20-POLY1305',
-            seen: async (look) => (await look.peer()).handshake?.cipher.includes('CHACHA20') === true,
-          },
-          { key: 'RekeyAfter', value: '20m', seen: rekeysWithin(20 * 60) },
-          {
-            key: 'RekeyAfterData',
-            value: '1GiB',
-            seen: async (look) => ((await look.peer()).rekey?.afterBytes ?? Number.POSITIVE_INFINITY) <= 2 ** 30,
           },
         ],
       },

@@ -100,8 +100,9 @@ describe.skipIf(UNABLE !== undefined)('a reload under traffic both ways', () => 
     if (noted.includes('next handshake')) await world.client(here).rekey(undefined);
     for (const { key, seen, stays } of casesOf(step)) {
       if (typeof seen !== 'function' || (stays === true && !there)) continue;
-      // Generous: what takes longer is wrong, not late.
-      const until = performance.now() + 15_000;
+      // Fresh keys wait while a peer has six associations, of which former ones go within a minute
+      // (MAX_ASSOCIATIONS_PER_PEER, src/tunnel/retirement.ts).
+      const until = performance.now() + 75_000;
       while ((await seen(look)) !== there) {
         if (performance.now() > until) throw new Error(`${key} of ${here.name} ${there ? 'is not seen' : 'stays'}`);
         await delay(50);
