@@ -1,6 +1,7 @@
+import { monotonicClock } from '../base/clock.ts';
 import { existsSync, lchownSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { connect } from 'node:net';
+import { connect, Server as NetServer } from 'node:net';
 import { dirname } from 'node:path';
 import type { z } from 'zod';
 import { DtunnelError, ERRORS, EXIT } from '../base/errors.ts';
@@ -77,7 +78,14 @@ export interface ControlServerOptions {
 /** A stream reader that is this far behind is cut off: octets. */
 const MAX_STREAM_BACKLOG = 1024 * 1024;
 
-/** For replies to leave a daemon that has been taken over from, ms. */
+/**
+ * For answers to leave a daemon that ends, ms: that of ten thousand peers takes its time on a busy machine. A client that
+ * does not read holds nobody up for longer, nor does a request that has no answer yet.
+ */
+const ANSWER_LIMIT = 5_000;
+const UNANSWERED_LIMIT = 250;
+
+/** For answers to leave a daemon that has been taken over from, ms. */
 const LEAVE_LIMIT = 500;
 
 /** Requests and streams at once: a handful of humans and scripts, not a service. */
@@ -135,13 +143,12 @@ export class ControlServer {
 
   /** Stops listening, ends every stream and removes the socket. */
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // The listener alone: the close of an HTTP server cuts off answers that were given and have not left.
+    const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.#server, () => resolve()));
     for (const response of this.#streams) response.end();
-    this.#server.closeIdleConnections();
-    // Replies under way get a moment to leave; a client that does not read them holds nobody up.
-    const cut = setTimeout(() => this.#server.closeAllConnections(), 250);
+    await this.#left(ANSWER_LIMIT);
+    this.#server.closeAllConnections();
     await closed;
-    clearTimeout(cut);
     rmSync(this.#path, { force: true });
   }
 
@@ -163,9 +170,16 @@ export class ControlServer {
   async leave(): Promise<void> {
     this.#server.unref();
     for (const response of this.#streams) response.end();
-    const until = Date.now() + LEAVE_LIMIT;
-    while (this.#replies.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
+    await this.#left(LEAVE_LIMIT);
     this.#server.closeAllConnections();
+  }
+
+  /** Resolves when every answer has left, those that were given within `limitMs`. */
+  async #left(limitMs: number): Promise<void> {
+    const began = monotonicClock();
+    const isAwaited = (response: ServerResponse): boolean =>
+      monotonicClock() - began < (response.writableEnded ? limitMs : Math.min(limitMs, UNANSWERED_LIMIT));
+    while ([...this.#replies].some(isAwaited)) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   async #bind(): Promise<void> {

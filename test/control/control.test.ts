@@ -120,6 +120,30 @@ describe('the control socket', () => {
     expect(socketNames(dir)).toEqual([]);
   });
 
+  it('closes only when an answer has left, however slowly it is read, but for no answer that nobody reads', async () => {
+    const changes = Array.from({ length: 200_000 }, (_, i) => `route 10.${i >> 16}.${(i >> 8) & 255}.${i & 255}/32`);
+    await listen({ down: async () => ({ changes, told: [] }), ping: () => new Promise(() => undefined) });
+    const ask = (path: string, body: string) => {
+      const socket = connect(socketPath('paris', dir));
+      socket.write(`POST /v1/${path} HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+      return socket;
+    };
+    const reader = ask('down', '{}');
+    const others = [ask('down', '{}'), ask('ping', '{"peer":"berlin","timeoutMs":60000}')];
+    await Promise.all([reader, others[0]].map((socket) => new Promise((begun) => socket?.once('readable', begun))));
+    const closed = server?.close();
+    server = undefined;
+    // Longer than anything but a reader that is merely slow may hold it up.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    others[0]?.destroy();
+    let answer = '';
+    reader.setEncoding('utf8');
+    for await (const chunk of reader) answer += String(chunk);
+    expect(answer).toContain('"told":[]}');
+    await closed;
+    for (const socket of others) socket.destroy();
+  });
+
   it('replaces the socket of a daemon that died, and refuses that of one that lives', async () => {
     await listen();
     const second = failure(
