@@ -56,6 +56,15 @@ std::optional<Bytes> ToBytes(const Napi::Value& value, std::size_t max, const ch
   return std::nullopt;
 }
 
+std::optional<std::span<std::uint64_t>> ToWords(const Napi::Value& value, std::size_t count, const char* what) {
+  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_biguint64_array) {
+    auto array = value.As<Napi::BigUint64Array>();
+    if (array.ElementLength() == count) return std::span<std::uint64_t>(array.Data(), count);
+  }
+  ThrowTypeError(value.Env(), std::string(what) + " must be a BigUint64Array of " + std::to_string(count) + " words");
+  return std::nullopt;
+}
+
 std::optional<IpAddress> ToAddress(const Napi::Value& value, bool optional, const char* what) {
   if (optional && value.IsUndefined()) return IpAddress{};
   if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/endpoint.h"
@@ -23,6 +24,8 @@ std::optional<bool> ToBool(const Napi::Value& value, const char* what);
 std::optional<std::string> ToText(const Napi::Value& value, std::size_t max, const char* what);
 // A view of a Uint8Array's octets: valid during the call only.
 std::optional<Bytes> ToBytes(const Napi::Value& value, std::size_t max, const char* what);
+// A BigUint64Array of `count` words to write to: valid during the call only.
+std::optional<std::span<std::uint64_t>> ToWords(const Napi::Value& value, std::size_t count, const char* what);
 // A Uint8Array of 4 or 16 octets; undefined gives family 0 when `optional`.
 std::optional<IpAddress> ToAddress(const Napi::Value& value, bool optional, const char* what);
 

@@ -76,8 +76,9 @@ export interface AddonPlane {
   freeze(): Uint8Array;
   thaw(): void;
   setMark(mark: number | undefined): void;
-  takeEvents(limit: number): AddonEvent[];
-  session(slot: number): BigUint64Array | undefined;
+  takeEvents(limit: number): AddonEvents;
+  /** Writes the words of a session; false: there is none. */
+  session(slot: number, words: BigUint64Array): boolean;
   stats(): AddonStats;
   close(): void;
 }
@@ -140,20 +141,10 @@ export interface AddonPeerOptions {
   readonly clampMss: boolean;
 }
 
-/** `kind` is an index into `EVENT_KINDS` in native-plane.ts; which fields mean something depends on it. */
-export interface AddonEvent {
-  readonly kind: number;
-  readonly slot: number;
-  readonly contentType: number;
-  readonly newest: boolean;
-  readonly offload: number;
-  readonly remoteAddress: Uint8Array | undefined;
-  readonly remotePort: number;
-  readonly localAddress: Uint8Array | undefined;
-  /** Milliseconds of CLOCK_MONOTONIC. */
-  readonly at: number;
-  readonly octets?: Uint8Array;
-  readonly text?: string;
+/** Events as flat rows, since thousands a second come: `events.ts` knows the order. `octets`: those of one after the other. */
+export interface AddonEvents {
+  readonly numbers: Float64Array;
+  readonly octets: Uint8Array;
 }
 
 /** Counters as flat rows of words; stats.ts knows their order. */

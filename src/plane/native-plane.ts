@@ -1,11 +1,9 @@
-import type { Duration, Instant, PathMtu, PeerId, SessionSlot } from '../base/brand.ts';
+import type { Duration, PathMtu, PeerId, SessionSlot } from '../base/brand.ts';
 import { DtunnelError, type ErrorCode } from '../base/errors.ts';
-import { assertNever, invariant } from '../base/invariant.ts';
 import type { AeadName, RecordKeys } from '../crypto/aead.ts';
-import { type Address, addressBytes, addressFromBytes } from '../net/address.ts';
+import { type Address, addressBytes } from '../net/address.ts';
 import { type Endpoint, endpointKey, type Path } from '../net/endpoint.ts';
 import {
-  type AddonEvent,
   type AddonKeys,
   type AddonListen,
   type AddonPlane,
@@ -13,9 +11,9 @@ import {
   loadAddon,
   type SystemError,
 } from './binding.ts';
+import { eachEvent, toAddress } from './events.ts';
 import type {
   ListenSpec,
-  Offload,
   PeerOptions,
   Plane,
   PlaneEvent,
@@ -26,13 +24,10 @@ import type {
   SessionKeys,
   SessionStats,
 } from './plane.ts';
-import { decodeSession, decodeStats, OFFLOADS } from './stats.ts';
+import { decodeSession, decodeStats, OFFLOADS, SESSION_WORDS } from './stats.ts';
 
 /** AEADs in the addon's order (`AeadAlgorithm` in native/crypto/aead.h). */
 const AEADS = ['aes-128-gcm', 'aes-256-gcm', 'chacha20-poly1305'] as const satisfies readonly AeadName[];
-
-/** Event kinds in the addon's order (`EventKind` in native/plane/control_ring.h). */
-const EVENT_KINDS = ['datagram', 'record', 'confirmed', 'moved', 'offload-disabled', 'failed'] as const;
 
 /** Events handed over in one turn of the event loop, so that a flood does not starve timers and sockets. */
 const EVENTS_PER_TURN = 512;
@@ -56,6 +51,8 @@ class NativePlane implements Plane {
   #listening: readonly Endpoint[];
   #closed = false;
   #overlap: NodeJS.Timeout | undefined;
+  /** Where the addon writes what it is asked of a session. */
+  readonly #words = new BigUint64Array(SESSION_WORDS);
 
   constructor(options: PlaneOptions) {
     const { Plane: AddonPlaneClass } = loadAddon();
@@ -210,8 +207,7 @@ class NativePlane implements Plane {
   }
 
   session(slot: SessionSlot): SessionStats | undefined {
-    const words = this.#addon.session(slot);
-    return words === undefined ? undefined : decodeSession(words);
+    return this.#addon.session(slot, this.#words) ? decodeSession(this.#words) : undefined;
   }
 
   stats(): PlaneStats {
@@ -234,12 +230,11 @@ class NativePlane implements Plane {
 
   /** How many events there were. */
   #deliver(): number {
-    const events = this.#addon.takeEvents(EVENTS_PER_TURN);
-    for (const raw of events) {
-      if (this.#closed) return 0;
-      this.#onEvent(toEvent(raw));
-    }
-    return events.length;
+    const given = eachEvent(this.#addon.takeEvents(EVENTS_PER_TURN), (event) => {
+      if (!this.#closed) this.#onEvent(event);
+      return !this.#closed;
+    });
+    return this.#closed ? 0 : given;
   }
 
   /** Apart from what `freeze` undoes: a plane that is frozen already must stay so. */
@@ -256,55 +251,6 @@ class NativePlane implements Plane {
     this.#overlap = setTimeout(() => this.#addon.dropOldSockets(), overlap);
     this.#overlap.unref();
   }
-}
-
-function toEvent(raw: AddonEvent): PlaneEvent {
-  const kind = EVENT_KINDS[raw.kind];
-  const at = raw.at as Instant;
-  const slot = raw.slot as SessionSlot;
-  switch (kind) {
-    case 'datagram':
-      return { kind, path: toPath(raw), datagram: raw.octets ?? new Uint8Array(), at };
-    case 'record':
-      return {
-        kind,
-        slot,
-        contentType: raw.contentType,
-        fragment: raw.octets ?? new Uint8Array(),
-        path: toPath(raw),
-        newest: raw.newest,
-        at,
-      };
-    case 'confirmed':
-      return { kind, slot, at };
-    case 'moved':
-      return { kind, slot, path: toPath(raw), at };
-    case 'offload-disabled': {
-      const offload: Offload | undefined = OFFLOADS[raw.offload];
-      invariant(offload !== undefined, 'the addon names a known offload');
-      return { kind, offload, error: raw.text ?? '' };
-    }
-    case 'failed':
-      return { kind, error: raw.text ?? '' };
-    case undefined:
-      throw new Error(`invariant violated: unexpected event kind ${raw.kind}`);
-    default:
-      return assertNever(kind, 'event kind');
-  }
-}
-
-function toPath(raw: AddonEvent): Path {
-  invariant(raw.remoteAddress !== undefined, 'an event with a path has a remote address');
-  return {
-    remote: { address: toAddress(raw.remoteAddress), port: raw.remotePort },
-    local: raw.localAddress === undefined ? undefined : toAddress(raw.localAddress),
-  };
-}
-
-function toAddress(octets: Uint8Array): Address {
-  const address = addressFromBytes(octets);
-  invariant(address !== undefined, 'the addon yields addresses of 4 or 16 octets');
-  return address;
 }
 
 function toOctets(address: Address | undefined): Uint8Array | undefined {

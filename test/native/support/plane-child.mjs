@@ -27,7 +27,6 @@ function pattern(size, seed) {
 
 /** A row of counters as a plain object: what is read when asked for does not travel between processes. */
 function plainRow(row) {
-  if (row === undefined) return undefined;
   const getters = Object.entries(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(row)));
   return Object.fromEntries(
     getters.filter(([, property]) => property.get !== undefined).map(([name]) => [name, row[name]]),
@@ -107,7 +106,7 @@ const methods = {
     return name;
   },
   listening: () => plane.listening,
-  session: (slot) => plainRow(plane.session(slot)),
+  session: (slot) => plane.session(slot),
   stats() {
     const stats = plane.stats();
     return { ...stats, peers: plainRows(stats.peers), sessions: plainRows(stats.sessions) };
