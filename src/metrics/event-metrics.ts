@@ -372,16 +372,19 @@ class PeerCounter {
   /** Adds `by` to one series. */
   inc(labels: Readonly<Record<string, string>>, by = 1): void {
     const peer = labels['peer'] ?? '';
-    const sets = this.#known.get(peer) ?? new Map<string, Readonly<Record<string, string>>>();
-    this.#known.set(peer, sets);
-    sets.set(JSON.stringify(labels), labels);
+    // Series that name no peer stay.
+    if (peer !== '') {
+      const sets = this.#known.get(peer) ?? new Map<string, Readonly<Record<string, string>>>();
+      this.#known.set(peer, sets);
+      sets.set(JSON.stringify(labels), labels);
+    }
     this.#counter.inc(labels, by);
   }
 
-  /** Ends the series of peers outside `peers`; those that name no peer stay. */
+  /** Ends the series of peers outside `peers`. */
   keepOnly(peers: ReadonlySet<string>): void {
     for (const [peer, sets] of this.#known) {
-      if (peer === '' || peers.has(peer)) continue;
+      if (peers.has(peer)) continue;
       for (const labels of sets.values()) this.#counter.remove(labels);
       this.#known.delete(peer);
     }
