@@ -186,7 +186,7 @@ export class Daemon {
       changeHost: (settings) =>
         this.#hostSync.exclusive(() =>
           changeMarkedHost(
-            routedHost(this.#host, () => this.#views.peers()),
+            routedHost(this.#host, () => this.#views.glance()),
             this.#running().plane,
             this.#inForce.settings,
             settings,
@@ -468,7 +468,7 @@ export class Daemon {
     // Too late: the new process was told, and undoes what is to be undone.
     if (await this.#upgrade.interrupt()) return { changes: [], told: [] };
     const told = this.#views
-      .peers()
+      .glance()
       .filter((peer) => peer.association !== undefined)
       .map((peer) => peer.name);
     this.#manager.stopping('stopping');
@@ -496,7 +496,7 @@ export class Daemon {
     // A driver that holds has handed its keys on: nothing may be said under them.
     if (this.#driver?.holds === true) return 0;
     this.#driver?.input(give);
-    const established = (): number => this.#views.peers().filter((peer) => peer.association !== undefined).length;
+    const established = (): number => this.#views.glance().filter((peer) => peer.association !== undefined).length;
     return within(this.#finished, limitMs, established);
   }
 
@@ -525,7 +525,7 @@ export class Daemon {
     if (event.kind === 'trial') this.#rotation.tried(event);
     if (event.kind === 'path-mtu' || event.kind === 'handshake-completed') this.#adjustHost();
     if (event.kind === 'endpoint-changed' || event.kind === 'handshake-completed') {
-      this.#lastKnown.changed(() => this.#views.peers());
+      this.#lastKnown.changed(() => this.#views.glance());
     }
   }
 
@@ -543,7 +543,7 @@ export class Daemon {
   }
 
   #adjustHost(): void {
-    this.#hostSync.adjust(() => ({ settings: this.#inForce.settings, peers: this.#views.peers() }));
+    this.#hostSync.adjust(() => ({ settings: this.#inForce.settings, peers: this.#views.glance() }));
   }
 
   #planeNotice(notice: PlaneNotice): void {
@@ -554,7 +554,7 @@ export class Daemon {
 
   #noticeExpiry(): void {
     const own = { owner: undefined, notAfter: this.#inForce.certificateNotAfter };
-    const peers = this.#views.peers().flatMap(({ name, association }) => {
+    const peers = this.#views.glance().flatMap(({ name, association }) => {
       return association === undefined ? [] : [{ owner: name, notAfter: association.peerCertificateNotAfter }];
     });
     const due = this.#expiry.due([own, ...peers], this.#options.parts.wallClock() / 1000);

@@ -5,7 +5,7 @@ import { err, ok, type Result } from '../base/result.ts';
 import { parseFingerprint } from '../crypto/fingerprint.ts';
 import { type Address, parseAddress } from '../net/address.ts';
 import { endpointKey, literalEndpoint, type Path, parseHostPort } from '../net/endpoint.ts';
-import type { PeerSnapshot } from '../tunnel/effects.ts';
+import type { PeerGlance } from '../tunnel/effects.ts';
 import { fileProblem, readRegularFile } from './regular-file.ts';
 
 /**
@@ -26,7 +26,7 @@ export class LastKnownFile {
   /** What the file holds. */
   #written: string | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #pending: (() => readonly PeerSnapshot[]) | undefined;
+  #pending: (() => readonly PeerGlance[]) | undefined;
   #isFailing = false;
 
   constructor(options: LastKnownOptions) {
@@ -52,7 +52,7 @@ export class LastKnownFile {
   }
 
   /** Peers may be elsewhere now. `peers` is asked when it is time to write: soon, but not for every change of many. */
-  changed(peers: () => readonly PeerSnapshot[]): void {
+  changed(peers: () => readonly PeerGlance[]): void {
     this.#pending = peers;
     this.#timer ??= setTimeout(() => this.#due(), SOON).unref();
   }
@@ -111,7 +111,7 @@ export function lastKnownPath(name: string, runtimeDir: string): string {
 }
 
 /** The text that says where `peers` were last met. */
-export function formatLastKnown(peers: readonly Pick<PeerSnapshot, 'fingerprint' | 'lastKnown'>[]): string {
+export function formatLastKnown(peers: readonly Pick<PeerGlance, 'fingerprint' | 'lastKnown'>[]): string {
   const known = peers.flatMap(({ fingerprint, lastKnown }) =>
     lastKnown === undefined ? [] : [[fingerprint, lastKnown] as const],
   );

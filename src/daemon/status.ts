@@ -1,12 +1,12 @@
 import type { Instant } from '../base/brand.ts';
-import type { Settings } from '../config/settings.ts';
+import type { PeerSettings, Settings } from '../config/settings.ts';
 import { opensslCipherName } from '../control/cipher-name.ts';
 import { type HealthNote, type PeerStatus, STATUS_SCHEMA, type StatusDocument } from '../control/status.ts';
 import { outerMtu, sumDrops } from '../metrics/snapshot-metrics.ts';
 import { type Endpoint, endpointKey } from '../net/endpoint.ts';
 import { prefixText } from '../net/prefix.ts';
 import type { DropCounters, PlaneFeatures, PlaneStats } from '../plane/plane.ts';
-import type { AssociationSnapshot, PeerSnapshot } from '../tunnel/effects.ts';
+import type { AssociationSnapshot, PeerGlance, PeerSnapshot } from '../tunnel/effects.ts';
 import { percentile } from './recorder.ts';
 
 /** What a status document is made from. */
@@ -53,6 +53,7 @@ export function statusDocumentOf(input: StatusInput): StatusDocument {
   // Whole milliseconds: a rounding error must not give one instant two times.
   const difference = Math.round(wallNow - now);
   const time = (at: Instant): string => new Date(at + difference).toISOString();
+  const configured = new Map(settings.peers.map((peer) => [peer.name, peer]));
   return {
     schema: STATUS_SCHEMA,
     time: new Date(wallNow).toISOString(),
@@ -80,13 +81,13 @@ export function statusDocumentOf(input: StatusInput): StatusDocument {
         cpuSeconds: input.plane.threads.reduce((sum, one) => sum + one.userSeconds + one.systemSeconds, 0),
       },
     },
-    peers: input.peers.map((peer) => peerStatus(peer, input, time)),
+    peers: input.peers.map((peer) => peerStatus(peer, configured.get(peer.name), input, time)),
     health: [...input.health, ...healthOf(input)],
   };
 }
 
 /** `up` when every enabled peer is, `degraded` when some are, `down` when none is. */
-export function tunnelState(peers: readonly Pick<PeerSnapshot, 'state' | 'up'>[]): 'up' | 'degraded' | 'down' {
+export function tunnelState(peers: readonly Pick<PeerGlance, 'state' | 'up'>[]): 'up' | 'degraded' | 'down' {
   const enabled = peers.filter((peer) => peer.state !== 'disabled');
   const up = enabled.filter((peer) => peer.up);
   if (up.length === 0) return 'down';
@@ -95,11 +96,17 @@ export function tunnelState(peers: readonly Pick<PeerSnapshot, 'state' | 'up'>[]
 
 /** Hex in pairs with colons. */
 export function colonHex(fingerprint: string): string {
-  return fingerprint.match(/../g)?.join(':') ?? fingerprint;
+  let text = fingerprint.slice(0, 2);
+  for (let at = 2; at < fingerprint.length; at += 2) text += `:${fingerprint.slice(at, at + 2)}`;
+  return text;
 }
 
-function peerStatus(peer: PeerSnapshot, input: StatusInput, time: (at: Instant) => string): PeerStatus {
-  const configured = input.settings.peers.find((candidate) => candidate.name === peer.name);
+function peerStatus(
+  peer: PeerSnapshot,
+  configured: PeerSettings | undefined,
+  input: StatusInput,
+  time: (at: Instant) => string,
+): PeerStatus {
   const stats = input.plane.peers.get(peer.id);
   const { association, lastFailure } = peer;
   return {

@@ -6,7 +6,7 @@ import type { MetricsDetail } from '../metrics/event-metrics.ts';
 import type { MetricsInput } from '../metrics/snapshot-metrics.ts';
 import { endpointKey } from '../net/endpoint.ts';
 import type { Plane } from '../plane/plane.ts';
-import type { PeerSnapshot } from '../tunnel/effects.ts';
+import type { PeerGlance, PeerSnapshot } from '../tunnel/effects.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
 import type { viewsState } from './upgrade/handover.ts';
 import type { Host } from './host/host.ts';
@@ -82,9 +82,14 @@ export class Views {
     return this.#options.tunnel()?.snapshot(this.#options.parts.clock()) ?? [];
   }
 
+  /** The same at a glance. */
+  glance(): readonly PeerGlance[] {
+    return this.#options.tunnel()?.glance() ?? [];
+  }
+
   /** A peer has changed its state: perhaps the tunnel has as well. */
   peerChanged(): void {
-    const name = tunnelState(this.peers());
+    const name = tunnelState(this.glance());
     if (name !== this.#state.name) this.#state = { name, since: this.#options.parts.clock() };
   }
 
@@ -168,13 +173,13 @@ export class Views {
     if (tunnel === undefined) return ['starting'];
     if (this.#options.isStopping()) return ['stopping'];
     if (tunnel.draining) return ['draining'];
-    const enabled = this.peers().filter((peer) => peer.state !== 'disabled');
+    const enabled = this.glance().filter((peer) => peer.state !== 'disabled');
     return enabled.length > 0 && !enabled.some((peer) => peer.up) ? ['no peer is up'] : [];
   }
 
   /** One line for `systemctl status`. */
   line(): string {
-    const peers = this.peers();
+    const peers = this.glance();
     return `${peers.filter((peer) => peer.up).length} of ${peers.length} peer${peers.length === 1 ? '' : 's'} up`;
   }
 

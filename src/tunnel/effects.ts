@@ -151,6 +151,11 @@ export interface PeerSnapshot {
   readonly lastKnown: Path | undefined;
 }
 
+/** What is known of a peer without asking the data plane: for those who look at all peers whenever one has changed. */
+export type PeerGlance = Pick<PeerSnapshot, 'name' | 'state' | 'up' | 'fingerprint' | 'lastKnown'> & {
+  readonly association: Pick<AssociationSnapshot, 'innerMtu' | 'peerCertificateNotAfter'> | undefined;
+};
+
 /** One association of a peer. */
 export interface AssociationSnapshot {
   readonly slot: SessionSlot;

@@ -5,7 +5,7 @@ import type { CryptoSource } from '../dtls/options.ts';
 import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
 import type { Engines } from './context.ts';
-import type { PeerSnapshot, TunnelEffect } from './effects.ts';
+import type { PeerGlance, PeerSnapshot, TunnelEffect } from './effects.ts';
 import type { TunnelExport, TunnelState } from './handover.ts';
 
 /** What the tunnel may ask about an installed session; answered by the data plane (`Plane.session`). */
@@ -79,6 +79,8 @@ export interface TunnelFace {
   readonly handshakes: number;
   /** In the order of the settings. */
   snapshot(now: Instant): readonly PeerSnapshot[];
+  /** The same, at a small part of the cost. */
+  glance(): readonly PeerGlance[];
 }
 
 /** Outcome of a name look-up. */

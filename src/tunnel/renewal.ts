@@ -25,7 +25,7 @@ export function renew(
     now,
     role,
     aead: protection.aead,
-    readings: session.readings(),
+    readings: session.readings,
     scheduledAt: session.rekeyAt,
     afterBytes: context.settings.interface.rekeyAfterData,
   });

@@ -108,6 +108,7 @@ export class Session {
   readonly #context: Context;
   readonly #owner: SessionOwner;
   #liveness: LivenessState;
+  #readings = NO_READINGS;
   readonly #hearing = new Hearing();
   #roaming: RoamingState | undefined;
   #lastReceive: Instant;
@@ -184,9 +185,10 @@ export class Session {
     return ms(this.establishedAt - this.association.startedAt);
   }
 
-  /** Takes over when the latest record came, without judging anything. */
+  /** Looks at the counters without judging anything. */
   refresh(): void {
-    const came = this.readings().lastReceive;
+    this.#readings = this.#context.readings(this.association.lease.slot) ?? NO_READINGS;
+    const came = this.#readings.lastReceive;
     if (came !== undefined && came > this.#lastReceive) this.#lastReceive = came;
   }
 
@@ -200,9 +202,9 @@ export class Session {
     return this.#lastReceive;
   }
 
-  /** The counters of the data plane; zero when it knows nothing of the session. */
-  readings(): SessionReadings {
-    return this.#context.readings(this.association.lease.slot) ?? NO_READINGS;
+  /** The counters of the data plane as of the last look at them; zero when it knew nothing of the session. */
+  get readings(): SessionReadings {
+    return this.#readings;
   }
 
   /** Looks at the counters, judges, probes; sets `health` and `checkAt`. */
@@ -388,12 +390,11 @@ export class Session {
 
   /** Reads the counters; true when inner packets were sent since the last time. */
   observe(now: Instant): boolean {
-    const readings = this.readings();
-    const came = readings.lastReceive;
-    if (came !== undefined && came > this.#lastReceive) this.#lastReceive = came;
-    if (came !== undefined) this.confirmed = true;
-    const sealed = Number(readings.sealedRecords) - this.#ownSealed;
-    const opened = Number(readings.openedRecords) - this.#ownOpened;
+    this.refresh();
+    const { lastReceive, sealedRecords, openedRecords } = this.#readings;
+    if (lastReceive !== undefined) this.confirmed = true;
+    const sealed = Number(sealedRecords) - this.#ownSealed;
+    const opened = Number(openedRecords) - this.#ownOpened;
     const sent = sealed > this.#sealedSeen;
     if (sent || opened > this.#openedSeen) this.lastTraffic = now;
     this.#sealedSeen = Math.max(sealed, this.#sealedSeen);

@@ -15,7 +15,7 @@ import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
 import { Reader } from '../wire/reader.ts';
 import type { Context } from './context.ts';
-import type { PeerSnapshot, TunnelEffect, TunnelEvent, TunnelPeerOptions, TunnelRoute } from './effects.ts';
+import type { PeerGlance, PeerSnapshot, TunnelEffect, TunnelEvent, TunnelPeerOptions, TunnelRoute } from './effects.ts';
 import { systemEngines } from './engines.ts';
 import type { Resolution, TunnelFace, TunnelOptions } from './face.ts';
 import { FrontDoor } from './front-door.ts';
@@ -27,7 +27,7 @@ import { Registry } from './registry.ts';
 import { computeRoutes, sameRoutes } from './routes.ts';
 import { Schedule } from './schedule.ts';
 import { SlotTable } from './slots.ts';
-import { snapshotOf } from './snapshot.ts';
+import { glanceAt, snapshotOf } from './snapshot.ts';
 import { Trials } from './trials.ts';
 
 /**
@@ -259,6 +259,10 @@ export class Tunnel implements TunnelFace {
 
   snapshot(now: Instant): readonly PeerSnapshot[] {
     return this.#table.all.map((peer) => snapshotOf(peer, this.#settings, now));
+  }
+
+  glance(): readonly PeerGlance[] {
+    return this.#table.all.map((peer) => glanceAt(peer, this.#settings));
   }
 
   #find(slot: SessionSlot) {

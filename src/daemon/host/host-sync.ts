@@ -1,6 +1,6 @@
 import type { Settings } from '../../config/settings.ts';
 import { prefixText } from '../../net/prefix.ts';
-import type { PeerSnapshot } from '../../tunnel/effects.ts';
+import type { PeerGlance } from '../../tunnel/effects.ts';
 import type { Host } from './host.ts';
 import { pauseBetweenLooks } from '../pace.ts';
 
@@ -8,7 +8,7 @@ import { pauseBetweenLooks } from '../pace.ts';
 export const INITIAL_MTU = 1420;
 
 /** What an adjustment looks at, asked when its turn comes. */
-type HostState = () => { readonly settings: Settings; readonly peers: readonly PeerSnapshot[] };
+type HostState = () => { readonly settings: Settings; readonly peers: readonly PeerGlance[] };
 
 /**
  * Keeps the host in step with the peers: the device's MTU with the paths, and routes with peers that are down when
@@ -78,9 +78,9 @@ export class HostSync {
  * MTU for the device: what the widest path carries inside, so that no path is narrower than it must be; packets too big
  * for a narrower one are answered per peer. Without any path it stays at `present`.
  */
-export function deviceMtu(settings: Settings, peers: readonly PeerSnapshot[], present: number): number {
-  const known = peers.flatMap(({ association }) => (association === undefined ? [] : [association.innerMtu]));
-  if (known.length > 0) return Math.max(...known);
+export function deviceMtu(settings: Settings, peers: readonly PeerGlance[], present: number): number {
+  const widest = peers.reduce((most, { association }) => Math.max(most, association?.innerMtu ?? 0), 0);
+  if (widest > 0) return widest;
   if (present > 0) return present;
   return settings.interface.mtu === 'auto' ? INITIAL_MTU : settings.interface.mtu;
 }
@@ -88,7 +88,7 @@ export function deviceMtu(settings: Settings, peers: readonly PeerSnapshot[], pr
 /** Prefixes all of whose peers are down: without FailClosed other routes may serve them meanwhile. With it, none. */
 export function withheldPrefixes(
   settings: Settings,
-  peers: readonly Pick<PeerSnapshot, 'name' | 'up'>[],
+  peers: readonly Pick<PeerGlance, 'name' | 'up'>[],
 ): ReadonlySet<string> {
   if (settings.interface.failClosed) return new Set();
   const up = new Set(peers.filter((peer) => peer.up).map((peer) => peer.name));
@@ -106,7 +106,7 @@ export function withheldPrefixes(
 /** `host` with no route to peers that are down where other routes may serve their prefixes. */
 export function routedHost(
   host: Host,
-  peers: () => readonly PeerSnapshot[],
+  peers: () => readonly PeerGlance[],
 ): Pick<Host, 'markFor' | 'letPass' | 'change'> {
   return {
     markFor: (settings) => host.markFor(settings),
