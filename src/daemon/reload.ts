@@ -137,7 +137,7 @@ function listensDifferently(before: Settings, next: Settings): boolean {
 
 /** The plan between two configurations, with what lies outside the file: the certificate's content, the socket mark. */
 export function planOf(before: Configuration, next: Configuration): Plan {
-  const { changes } = planChanges(before.settings, next.settings);
+  const changes = before.hash === next.hash ? [] : planChanges(before.settings, next.settings).changes;
   const extra: Change[] = [];
   if (before.identity.fingerprint !== next.identity.fingerprint) {
     const short = (fingerprint: string): string => `${colonHex(fingerprint.slice(0, 8))}:…`;

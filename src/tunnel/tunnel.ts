@@ -9,6 +9,7 @@ import {
   type SessionSlot,
 } from '../base/brand.ts';
 import { invariant } from '../base/invariant.ts';
+import { sameData } from '../base/same-data.ts';
 import type { PeerSettings, Settings } from '../config/settings.ts';
 import type { Identity } from '../crypto/identity.ts';
 import type { Address } from '../net/address.ts';
@@ -69,7 +70,7 @@ export class Tunnel implements TunnelFace {
   }
 
   start(now: Instant): void {
-    this.#arrange(this.#settings, now);
+    this.#arrange(this.#settings, false, now);
     this.#recall(now);
   }
 
@@ -171,9 +172,11 @@ export class Tunnel implements TunnelFace {
 
   reload(settings: Settings, identity: Identity, now: Instant): void {
     if (this.#finished) return;
+    const isCommonSame =
+      identity.fingerprint === this.#identity.fingerprint && sameData(settings.interface, this.#settings.interface);
     this.#settings = settings;
     this.#identity = identity;
-    this.#arrange(settings, now);
+    this.#arrange(settings, isCommonSame, now);
   }
 
   rekey(name: string | undefined, now: Instant): boolean {
@@ -290,8 +293,11 @@ export class Tunnel implements TunnelFace {
     }
   }
 
-  /** Makes the peers what `settings` say, and tells the data plane. */
-  #arrange(settings: Settings, now: Instant): void {
+  /**
+   * Makes the peers what `settings` say, and tells the data plane. `isCommonSame`: all that is not of one peer is as it
+   * was, so that a peer whose own settings are the same needs no look either.
+   */
+  #arrange(settings: Settings, isCommonSame: boolean, now: Instant): void {
     const before = this.#table.all;
     const matched = matchPeers(before, settings.peers);
     const staying = new Set(matched);
@@ -304,12 +310,15 @@ export class Tunnel implements TunnelFace {
     const peers = settings.peers.map(
       (wanted, i) => matched[i] ?? new Peer(this.#context, { id: freeId(), settings: wanted }, now),
     );
-    const changes = peers.map((peer, i) => ({ peer, isNew: matched[i] === undefined, wanted: settings.peers[i] }));
+    const changed = peers.flatMap((peer, i) => {
+      const isNew = matched[i] === undefined;
+      return !isNew && isCommonSame && sameData(peer.settings, settings.peers[i]) ? [] : [{ peer, isNew }];
+    });
     // First everybody's settings, then the indexes, and only then what follows from them: nobody is named by old keys.
-    for (const { peer, wanted } of changes) if (wanted !== undefined) peer.adopt(wanted);
+    for (const [i, wanted] of settings.peers.entries()) peers[i]?.adopt(wanted);
     this.#table.arrange(peers);
     this.#byHost = peersByHost(peers);
-    for (const { peer, isNew } of changes) {
+    for (const { peer, isNew } of changed) {
       this.#emit({ kind: 'peer', peer: peer.id, options: peerOptions(peer.settings, settings) });
       if (!isNew) peer.reconfigure(now);
       const refused = pathOf(peer, this.#door.refused);
