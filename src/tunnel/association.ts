@@ -75,7 +75,7 @@ export class Association {
   /** When the far end showed its certificate; undefined before. */
   shownAt: Instant | undefined;
   readonly #context: Context;
-  readonly #engine: SansIo;
+  #engine: SansIo;
   #owner: AssociationOwner;
   #fingerprint: Fingerprint | undefined;
   #installed: { readonly aead: AeadName; readonly overhead: number } | undefined;
@@ -292,6 +292,7 @@ export class Association {
       if (this.#closed) return;
       if (outcome.kind === 'established') {
         this.session = outcome.session;
+        this.#letGo();
         this.#owner.established(this, outcome.session, now);
       } else if (outcome.kind === 'data') {
         this.#owner.data(this, outcome.payload, now);
@@ -299,6 +300,12 @@ export class Association {
         this.#end(outcome.reason, now);
       }
     }
+  }
+
+  /** Once its keys are the data plane's, an engine needs no more than another process would: the handshake goes. */
+  #letGo(): void {
+    const rest = this.#installed === undefined ? undefined : this.#engine.continuation();
+    if (rest !== undefined) this.#engine = this.#context.engines.continued(rest);
   }
 
   #transmit(datagram: Uint8Array): void {
