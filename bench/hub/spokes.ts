@@ -132,14 +132,16 @@ async function startSpoke(
   const local = parseAddress(outerAddress(index));
   invariant(remote !== undefined && local !== undefined, 'addresses are addresses');
   const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 18 });
-  await new Promise<void>((resolve) => socket.bind(SPOKE_PORT, outerAddress(index), resolve));
   // The hub may be down: what ICMP says of that is as good as silence.
   socket.on('error', () => undefined);
+  await new Promise<void>((resolve) => socket.bind(SPOKE_PORT, outerAddress(index), resolve));
+  // A socket that is connected looks no address up for each datagram.
+  await new Promise<void>((resolve) => socket.connect(HUB_PORT, hub, resolve));
   const path: Path = { remote: { address: remote, port: HUB_PORT }, local: undefined };
   const plane = new MemoryPlane({
     clock: monotonicClock,
     local: { address: local, port: SPOKE_PORT },
-    transmit: (_, datagram) => socket.send(datagram, HUB_PORT, hub),
+    transmit: (_, datagram) => socket.send(datagram),
     deliver: () => undefined,
     onEvent: (event) => driver.planeEvent(event),
   });

@@ -216,6 +216,11 @@ export class FrontDoor implements AssociationOwner {
       this.#ignore(path, this.#context.draining ? 'draining' : 'unknown');
       return;
     }
+    if (!this.#hasRoom(known)) {
+      // Nor could the answer to a challenge be taken; when thousands call at once, asking them is most of the work.
+      this.#ignore(path, 'full');
+      return;
+    }
     const verdict = this.#doorkeeper.receive(datagram, path, now);
     switch (verdict.kind) {
       case 'challenge':
@@ -238,15 +243,19 @@ export class FrontDoor implements AssociationOwner {
       this.#ignore(path, 'simultaneous');
       return;
     }
-    const { maxHandshakes } = this.#context.settings.interface;
-    const limit = maxHandshakes === 'auto' ? HALF_OPEN_AUTO : maxHandshakes;
-    const room = this.#halfOpen.size < (known ? limit : Math.max(1, Math.floor(limit * HALF_OPEN_STRANGERS)));
-    if (!room || !this.#sources.take(sourceOf(path.remote.address), now) || (!known && !this.#strangers.take(now))) {
-      this.#ignore(path, room ? 'rate' : 'full');
+    if (!this.#sources.take(sourceOf(path.remote.address), now) || (!known && !this.#strangers.take(now))) {
+      this.#ignore(path, 'rate');
       return;
     }
     this.#dropOlder(path, now);
     this.#open('server', path, 'peer', { hello, random }, now);
+  }
+
+  /** Another handshake may be half open: one of a `known` address, or of a stranger. */
+  #hasRoom(known: boolean): boolean {
+    const { maxHandshakes } = this.#context.settings.interface;
+    const limit = maxHandshakes === 'auto' ? HALF_OPEN_AUTO : maxHandshakes;
+    return this.#halfOpen.size < (known ? limit : Math.max(1, Math.floor(limit * HALF_OPEN_STRANGERS)));
   }
 
   /**
@@ -310,10 +319,10 @@ export class FrontDoor implements AssociationOwner {
     if (this.#context.registry.along(path).some((association) => this.#answers(association))) return;
     const peers = this.#table.at(path.remote.address);
     for (const peer of peers) {
-      if (peer.reachable) continue;
+      if (peer.reachable || peer.legs.length === 0) continue;
       peer.lostState(now);
       this.#context.touch(peer);
-      if (peer.legs.length > 0) return;
+      return;
     }
     const busy = this.#context.registry.along(path).filter((association) => !association.installed);
     for (const association of busy) association.grant(size);

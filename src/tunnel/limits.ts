@@ -42,6 +42,10 @@ export const RETRY_FIRST: Duration = ms(250);
 export const RECALL_BURST = 200;
 export const RECALL_RATE = 500;
 
+/** Every so often some of them are called, unless this process is behind with its work by more than that. */
+export const RECALL_INTERVAL: Duration = ms(20);
+export const RECALL_LATENESS: Duration = ms(50);
+
 /** Longest pause after an attempt that was answered and refused. */
 export const RETRY_MAX: Duration = seconds(30);
 

@@ -20,10 +20,11 @@ import type { PeerGlance, PeerSnapshot, TunnelEffect, TunnelEvent, TunnelPeerOpt
 import { systemEngines } from './engines.ts';
 import type { Resolution, TunnelFace, TunnelOptions } from './face.ts';
 import { FrontDoor } from './front-door.ts';
-import { DRAIN_NOTICE_INTERVAL, RECALL_BURST, RECALL_RATE } from './limits.ts';
+import { DRAIN_NOTICE_INTERVAL } from './limits.ts';
 import type { TunnelExport, TunnelState } from './handover.ts';
 import { Peer } from './peer.ts';
 import { PeerTable } from './peer-table.ts';
+import { type Recall, Recalls } from './recalls.ts';
 import { Registry } from './registry.ts';
 import { computeRoutes, sameRoutes } from './routes.ts';
 import { Schedule } from './schedule.ts';
@@ -48,6 +49,7 @@ export class Tunnel implements TunnelFace {
   readonly #context: Context;
   readonly #door: FrontDoor;
   readonly #trials: Trials;
+  readonly #recalls = new Recalls<Peer>();
   /** Whose endpoints have a name. */
   #byHost: ReadonlyMap<string, readonly Peer[]> = new Map();
   /** Names being looked up. */
@@ -208,6 +210,7 @@ export class Tunnel implements TunnelFace {
     if (this.#finished || this.#drain !== undefined) return;
     this.#drain = { until: later(now, timeout), noticeAt: now };
     this.#door.close(now);
+    this.#recalls.stop();
     for (const peer of this.#table.all) this.#touched.add(peer);
     this.#settleTouched(now);
     this.#driveDrain(now);
@@ -221,6 +224,7 @@ export class Tunnel implements TunnelFace {
     if (this.#finished) return;
     this.#door.tick(now);
     this.#trials.tick(now);
+    for (const peer of this.#recalls.tick(now)) this.#touched.add(peer);
     for (let peer = this.#schedule.takeDue(now); peer !== undefined; peer = this.#schedule.takeDue(now)) {
       this.#touched.add(peer);
     }
@@ -243,7 +247,7 @@ export class Tunnel implements TunnelFace {
   get deadline(): Instant | undefined {
     if (this.#finished) return undefined;
     const peers = earliest(this.#schedule.deadline, this.#door.deadline);
-    const rare = earliest(this.#drain?.noticeAt, this.#trials.deadline);
+    const rare = earliest(earliest(this.#drain?.noticeAt, this.#trials.deadline), this.#recalls.deadline);
     return earliest(earliest(peers, this.#routesAt), rare);
   }
 
@@ -334,15 +338,15 @@ export class Tunnel implements TunnelFace {
 
   /** Calls peers where they were last met: those first whose turn comes first, the others at a bounded rate. */
   #recall(now: Instant): void {
-    let calls = 0;
+    const waiting: Recall<Peer>[] = [];
     for (const peer of this.#table.all) {
       const path = pathOf(peer, this.#lastKnown);
       if (path === undefined) continue;
-      const wait = Math.max(0, ++calls - RECALL_BURST) * (1000 / RECALL_RATE);
       peer.lastKnown = path;
-      peer.callAt(path, later(now, ms(wait)));
-      this.#touched.add(peer);
+      this.#table.refresh(peer);
+      waiting.push({ peer, path });
     }
+    for (const peer of this.#recalls.begin(waiting, now)) this.#touched.add(peer);
     this.#settleTouched(now);
   }
 
@@ -381,6 +385,7 @@ export class Tunnel implements TunnelFace {
     if (this.#finished) return;
     this.#finished = true;
     this.#door.close(now);
+    this.#recalls.stop();
     this.#trials.stop(now);
     for (const peer of this.#table.all) {
       peer.stop(why, now);

@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Instant, ms } from '../../src/base/brand.ts';
+import type { Path } from '../../src/net/endpoint.ts';
 import { backoff } from '../../src/tunnel/leg.ts';
 import { CONNECTION_ID_LENGTH, RETRY_MAX, SLOT_QUARANTINE } from '../../src/tunnel/limits.ts';
+import { Recalls } from '../../src/tunnel/recalls.ts';
 import { PathQuality } from '../../src/tunnel/rtt.ts';
 import { Schedule, type Scheduled } from '../../src/tunnel/schedule.ts';
 import { SlotTable, slotOf } from '../../src/tunnel/slots.ts';
@@ -156,5 +158,34 @@ describe('backoff', () => {
     expect([1, 2, 3, 4].map((n) => backoff(n, RETRY_MAX, 1))).toEqual([250, 500, 1000, 2000]);
     expect(backoff(1, RETRY_MAX, 0)).toBe(125);
     expect(backoff(50, RETRY_MAX, 1)).toBe(RETRY_MAX);
+  });
+});
+
+describe('Recalls', () => {
+  const path = {} as Path;
+
+  it('wait while this process is behind, and leave those out who have called meanwhile', () => {
+    const called: number[] = [];
+    const peers = Array.from({ length: 300 }, (_, i) => ({
+      reachable: false,
+      settings: { enabled: i % 2 === 0 },
+      callAt: () => called.push(i),
+    }));
+    const recalls = new Recalls<(typeof peers)[number]>();
+    const first = recalls.begin(
+      peers.slice(0, 10).map((peer) => ({ peer, path })),
+      0 as Instant,
+    );
+    expect(first.length).toBe(5);
+    expect(called).toEqual([0, 2, 4, 6, 8]);
+    expect(recalls.deadline).toBeUndefined();
+
+    const all = peers.map((peer) => ({ peer: Object.assign(peer, { settings: { enabled: true } }), path }));
+    expect(recalls.begin(all, 0 as Instant).length).toBe(200);
+    called.length = 0;
+    for (let now = 71; now < 1000; now += 71) expect(recalls.tick(now as Instant)).toEqual([]);
+    for (const peer of peers.slice(200, 250)) peer.reachable = true;
+    while (recalls.deadline !== undefined) recalls.tick(recalls.deadline);
+    expect(called).toEqual(peers.slice(250).map((_, i) => 250 + i));
   });
 });
