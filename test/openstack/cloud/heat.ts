@@ -17,6 +17,8 @@ export interface Stack {
 
 /** An event of a stack or of one nested in it. */
 export interface StackEvent {
+  /** Name of the stack it belongs to, nested ones included. */
+  readonly stack: string;
   readonly resource: string;
   readonly status: string;
   readonly reason: string;
@@ -133,11 +135,13 @@ export class Heat {
         resource_status: string;
         resource_status_reason: string;
         event_time: string;
+        links: { rel: string; href: string }[];
       }[];
     };
     // Heat lists the latest first; its times are whole seconds, so that those of one second keep their places.
     const inOrder = events.toReversed().toSorted((a, b) => a.event_time.localeCompare(b.event_time));
     return inOrder.map((e) => ({
+      stack: /\/stacks\/([^/]+)\//.exec(e.links.find(({ rel }) => rel === 'stack')?.href ?? '')?.[1] ?? '',
       resource: e.resource_name,
       status: e.resource_status,
       reason: e.resource_status_reason,
