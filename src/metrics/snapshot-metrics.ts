@@ -140,7 +140,7 @@ function peerFamilies(input: MetricsInput): readonly Family[] {
     ),
     counter(
       'dtunnel_peer_sequence_gap_packets_total',
-      'Records the peer sent that never came; those by which it seeks a larger path MTU are among them.',
+      'Records the peer sent that never came; those by which it seeks a larger path MTU, and those sent before a session could be read, are among them.',
       counted((stats) => stats.sequenceGaps),
     ),
   ];

@@ -204,17 +204,25 @@ describe.skipIf(UNABLE !== undefined)('the record numbers of an end that is upgr
     const { rig, link } = linked;
     try {
       await upBoth(linked);
+      // A number is missed when 1024 newer ones have come (native/packet/replay_window.h). What a server says before the
+      // client has its keys is missed in every session: how many there are before does not matter.
+      const missed = async (): Promise<readonly number[]> => {
+        await amidTraffic(linked, () => delay(1500));
+        const gaps = [rig.berlin, rig.paris].map((here) =>
+          metricOf(link, here, 'dtunnel_peer_sequence_gap_packets_total'),
+        );
+        return Promise.all(gaps);
+      };
+      const before = await missed();
       await amidTraffic(linked, async () => {
         for (const here of [rig.berlin, rig.paris, rig.berlin, rig.paris]) {
           const { stdout } = await link.dtunnel(here, ['upgrade', here.name, '--json'], { timeoutMs: 40_000 });
           expect(JSON.parse(stdout)).toMatchObject({ result: 'handed_over', droppedPackets: 0 });
         }
       });
-      // A number is missed when 1024 newer ones have come (native/packet/replay_window.h).
-      await amidTraffic(linked, () => delay(1500));
+      expect(await missed()).toEqual(before);
       for (const here of [rig.berlin, rig.paris]) {
         expect(await metricOf(link, here, 'dtunnel_peer_receive_packets_total')).toBeGreaterThan(4000);
-        expect(await metricOf(link, here, 'dtunnel_peer_sequence_gap_packets_total')).toBe(0);
       }
     } finally {
       await rig.close();
