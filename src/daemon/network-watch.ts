@@ -37,7 +37,8 @@ export class NetworkWatch {
     this.#closed = true;
     clearTimeout(this.#settling);
     clearTimeout(this.#restarting);
-    this.#child?.kill('SIGTERM');
+    // One that could not be run has no pid, and Node would signal whatever number its handle holds: 0 is our own group.
+    if (this.#child?.pid !== undefined) this.#child.kill('SIGTERM');
   }
 
   #start(): void {

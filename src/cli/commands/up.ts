@@ -111,7 +111,7 @@ async function start(
   // The daemon finishes its start and takes it back in order; it ends before this command does.
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const interrupt = (): void => {
-    child.kill('SIGTERM');
+    if (child.pid !== undefined) child.kill('SIGTERM');
   };
   signal.addEventListener('abort', interrupt);
   try {
