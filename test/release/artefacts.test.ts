@@ -218,12 +218,12 @@ END
     it('drains when it is stopped', async () => {
       if (system === undefined) throw new Error('not booted');
       await system.must(['systemctl', 'stop', 'dtunnel@berlin']);
-      const journal = await system.must(['journalctl', '--unit=dtunnel@berlin', '--output=cat']);
-      expect(journal).toContain('daemon.drain');
+      // What a process said last may be on its way to the journal yet.
+      const journal = () => system?.must(['journalctl', '--unit=dtunnel@berlin', '--output=cat']);
+      await expect.poll(journal, { timeout: 10_000 }).toContain('daemon.drain');
       expect((await system.run(['ip', 'link', 'show', 'dt-berlin'])).status).not.toBe(0);
-      expect(await system.must(['systemctl', 'show', '--value', '--property=Result', 'dtunnel@berlin'])).toBe(
-        'success\n',
-      );
+      const result = await system.must(['systemctl', 'show', '--value', '--property=Result', 'dtunnel@berlin']);
+      expect(result).toBe('success\n');
     });
 
     it('goes with everything but the keys and configurations', async () => {

@@ -44,10 +44,9 @@ export class BootedSystem {
   async run(argv: readonly string[], timeoutMs = 60_000): Promise<Outcome> {
     const pid = await this.#first();
     const enter = ['--target', String(pid), '--mount', '--net', '--uts', '--ipc', '--pid', '--cgroup'];
-    return command('nsenter', [...enter, '--root', '--wd', ...argv], {
-      timeoutMs,
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' },
-    });
+    // Nothing of our own environment: it may name files that the system does not have.
+    const clean = ['-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root'];
+    return command('env', [...clean, 'nsenter', ...enter, '--root', '--wd', ...argv], { timeoutMs });
   }
 
   /** Runs a command in it; throws what it said when it fails. */
