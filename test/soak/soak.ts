@@ -334,6 +334,20 @@ async function kernelDrops(rig: Rig): Promise<Readonly<Record<string, number>>> 
         if (count !== 0) drops[`${netns}/${link.ifname}/${way}`] = count;
       }
     }
+    // /proc/net/snmp has lines of names and lines of values in turns, snmp6 a pair a line.
+    const { stdout: snmp } = await rig.enclosure.run(['cat', '/proc/net/snmp'], { netns });
+    const rows = snmp.trim().split('\n');
+    for (let i = 0; i + 1 < rows.length; i += 2) {
+      const values = rows[i + 1]?.split(' ') ?? [];
+      const [kind = '', ...names] = rows[i]?.split(' ') ?? [];
+      for (const [at, name] of names.entries()) note(`${kind}${name}`, values[at + 1]);
+    }
+    const { stdout: snmp6 } = await rig.enclosure.run(['cat', '/proc/net/snmp6'], { netns });
+    for (const row of snmp6.trim().split('\n')) note(...(row.split(/\s+/) as [string, string]));
+    function note(name: string, value = '0'): void {
+      if (/Discards|Errors|Fails|NoRoutes|NoPorts/.test(name) && Number(value) > 0)
+        drops[`${netns}/${name}`] = Number(value);
+    }
   }
   return drops;
 }
