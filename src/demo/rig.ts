@@ -72,8 +72,11 @@ export function farSite(rig: Rig, here: Site): Site {
 
 const INTERNET = 'internet';
 
-/** Documentation and private ranges only (RFC 5737, RFC 3849, RFC 1918, RFC 4193). */
-function site(name: 'berlin' | 'paris', routed: boolean): Site {
+/**
+ * What a site of a rig is called; `routed`: a router is between the gateways. Documentation and private ranges only
+ * (RFC 5737, RFC 3849, RFC 1918, RFC 4193).
+ */
+export function site(name: 'berlin' | 'paris', routed: boolean): Site {
   const n = name === 'berlin' ? 1 : 2;
   // Joined directly, both gateways are neighbours in berlin's network.
   const own4 = name === 'berlin' || !routed ? '203.0.113' : '198.51.100';

@@ -9,6 +9,7 @@ import { planChanges } from '../../src/config/diff.ts';
 import { FlowCounter } from '../../src/demo/udp-flow.ts';
 import type { DirectionReport } from '../../src/demo/measure.ts';
 import type { ConfigChanges } from '../../src/demo/link.ts';
+import { site } from '../../src/demo/rig.ts';
 
 const FLOOR: Floor = { lost: 0, reordered: 0, gapMs: 100, tookMs: 100 };
 
@@ -131,7 +132,7 @@ describe('the table', () => {
 });
 
 describe('plans', () => {
-  const paris = site('paris', 2);
+  const paris = site('paris', false);
   const allowedIps = '172.31.0.1/32, 10.1.0.0/16';
   let text = '';
   /** A link that keeps its only file here. */
@@ -182,21 +183,3 @@ describe('plans', () => {
     }
   });
 });
-
-function site(name: 'berlin' | 'paris', n: number) {
-  return {
-    name,
-    gateway: name,
-    host: `${name}-lan`,
-    public4: '203.0.113.10',
-    public6: '2001:db8::1',
-    lan4: `10.${n}.0.0/16`,
-    lan6: `fd10:${n}::/64`,
-    host4: `10.${n}.0.2`,
-    host6: `fd10:${n}::2`,
-    inner4: `172.31.0.${n}/30`,
-    inner6: `fd31::${n}/126`,
-    wan: 'wan0',
-    internetSide: undefined,
-  };
-}

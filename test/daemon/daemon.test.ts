@@ -6,7 +6,7 @@ import { ControlClient } from '../../src/control/client.ts';
 import { socketNames } from '../../src/control/paths.ts';
 import type { Identity } from '../../src/crypto/identity.ts';
 import { statusDocument } from '../../src/control/status.ts';
-import { type Bench, DaemonWorld, settle, testIdentity } from '../support/daemon-bench.ts';
+import { type Bench, berlinFile, DaemonWorld, parisFile, settle, testIdentity } from '../support/daemon-bench.ts';
 import { FakeIp, type FakeSysctl } from '../support/fake-ip.ts';
 import { useTemporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -27,34 +27,7 @@ afterEach(async () => {
   }
 });
 
-const berlinConfig = (more = ''): string => `[Interface]
-Address = 172.31.0.1/30
-ListenPort = 4433
-Certificate = b.crt
-PrivateKey = b.key
-Metrics = off
-Forwarding = off
-${more}
-[Peer]
-Name = paris
-Fingerprint = ${parisIdentity.fingerprint}
-AllowedIPs = 172.31.0.2/32, 10.2.0.0/16
-`;
-
-const parisConfig = (more = '', peer = ''): string => `[Interface]
-Address = 172.31.0.2/30
-Certificate = p.crt
-PrivateKey = p.key
-Metrics = off
-Forwarding = off
-${more}
-[Peer]
-Name = berlin
-Fingerprint = ${berlinIdentity.fingerprint}
-Endpoint = 192.0.2.1:4433
-AllowedIPs = 172.31.0.1/32, 10.1.0.0/16
-${peer}
-`;
+const parisConfig = (more = '', peer = ''): string => parisFile(berlinIdentity, more, peer);
 
 /** What the metrics page on a unix socket answers to somebody without token. */
 function pageStatus(socketPath: string): Promise<number | undefined> {
@@ -66,7 +39,7 @@ function pageStatus(socketPath: string): Promise<number | undefined> {
   });
 }
 
-async function berlin(world: DaemonWorld, config = berlinConfig()): Promise<Bench> {
+async function berlin(world: DaemonWorld, config = berlinFile(parisIdentity)): Promise<Bench> {
   const bench = await world.start({
     name: 'berlin',
     at: '192.0.2.1',
@@ -221,7 +194,10 @@ describe('starting', () => {
 
   it('leaves nothing behind when the metrics port is taken', async () => {
     const world = new DaemonWorld();
-    await berlin(world, berlinConfig().replace('Metrics = off', `Metrics = unix:${directory.path('m.sock')}`));
+    await berlin(
+      world,
+      berlinFile(parisIdentity).replace('Metrics = off', `Metrics = unix:${directory.path('m.sock')}`),
+    );
     const ip = new FakeIp();
     const config = parisConfig().replace('Metrics = off', `Metrics = unix:${directory.path('missing/m.sock')}`);
     await expect(paris(world, config, { ip })).rejects.toMatchObject({ code: 'N003' });

@@ -32,6 +32,40 @@ export async function testIdentity(name: string, days = 3650): Promise<Identity>
   return identity.value;
 }
 
+/** Berlin's file: it listens and calls nobody. */
+export function berlinFile(paris: Identity): string {
+  return `[Interface]
+Address = 172.31.0.1/30
+ListenPort = 4433
+Certificate = b.crt
+PrivateKey = b.key
+Metrics = off
+Forwarding = off
+[Peer]
+Name = paris
+Fingerprint = ${paris.fingerprint}
+AllowedIPs = 172.31.0.2/32, 10.2.0.0/16
+`;
+}
+
+/** Paris' file: it calls Berlin at 192.0.2.1. `more` goes into [Interface], `peer` into [Peer]. */
+export function parisFile(berlin: Identity, more = '', peer = ''): string {
+  return `[Interface]
+Address = 172.31.0.2/30
+Certificate = p.crt
+PrivateKey = p.key
+Metrics = off
+Forwarding = off
+${more}
+[Peer]
+Name = berlin
+Fingerprint = ${berlin.fingerprint}
+Endpoint = 192.0.2.1:4433
+AllowedIPs = 172.31.0.1/32, 10.1.0.0/16
+${peer}
+`;
+}
+
 /** A daemon on the bench with everything it touched. */
 export interface Bench {
   readonly daemon: Daemon;

@@ -3,7 +3,15 @@ import { ControlClient } from '../../../src/control/client.ts';
 import type { Identity } from '../../../src/crypto/identity.ts';
 import type { Channel } from '../../../src/daemon/upgrade/frame-channel.ts';
 import { successorArguments } from '../../../src/daemon/upgrade/successor.ts';
-import { type Bench, type BenchOptions, DaemonWorld, settle, testIdentity } from '../../support/daemon-bench.ts';
+import {
+  type Bench,
+  type BenchOptions,
+  berlinFile,
+  DaemonWorld,
+  parisFile,
+  settle,
+  testIdentity,
+} from '../../support/daemon-bench.ts';
 import { useTemporaryDirectory } from '../../support/temporary-directory.ts';
 
 const directory = useTemporaryDirectory();
@@ -20,33 +28,7 @@ afterEach(async () => {
   for (const { daemon, heir } of running.splice(0)) await (heir() ?? daemon).stop();
 });
 
-const parisConfig = (more = '', peer = ''): string => `[Interface]
-Address = 172.31.0.2/30
-Certificate = p.crt
-PrivateKey = p.key
-Metrics = off
-Forwarding = off
-${more}
-[Peer]
-Name = berlin
-Fingerprint = ${berlinIdentity.fingerprint}
-Endpoint = 192.0.2.1:4433
-AllowedIPs = 172.31.0.1/32, 10.1.0.0/16
-${peer}
-`;
-
-const berlinConfig = (): string => `[Interface]
-Address = 172.31.0.1/30
-ListenPort = 4433
-Certificate = b.crt
-PrivateKey = b.key
-Metrics = off
-Forwarding = off
-[Peer]
-Name = paris
-Fingerprint = ${parisIdentity.fingerprint}
-AllowedIPs = 172.31.0.2/32, 10.2.0.0/16
-`;
+const parisConfig = (more = '', peer = ''): string => parisFile(berlinIdentity, more, peer);
 
 /** Both ends up; Paris is the one that is upgraded. */
 async function link(over: Partial<BenchOptions> = {}) {
@@ -55,7 +37,7 @@ async function link(over: Partial<BenchOptions> = {}) {
     name: 'berlin',
     at: '192.0.2.1',
     identity: berlinIdentity,
-    config: berlinConfig(),
+    config: berlinFile(parisIdentity),
     runtimeDir: directory.path('berlin'),
   });
   const paris = await world.start({
