@@ -1,5 +1,6 @@
+import { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { concerns, NetworkWatch } from '../../src/daemon/network-watch.ts';
 
 describe('concerns', () => {
@@ -37,8 +38,18 @@ describe('NetworkWatch', () => {
     expect(told).toBe(1);
   });
 
-  it('survives a monitor that cannot be run', () => {
-    const w = new NetworkWatch({ onChange: () => {}, ownDevice: 'dt-x', command: ['/nonexistent-monitor'] });
+  it.each([
+    ['that runs', 'true', [['SIGTERM']]],
+    ['that does not exist', '/nonexistent-monitor', []],
+    ['that may not be run', '/dev/null', []],
+  ])('signals a monitor %s and nobody else when it is closed', (_, program, signals) => {
+    // The handle of a child that was not started holds 0, and a signal to 0 is for our whole process group: none is sent.
+    const kill = vi.spyOn(ChildProcess.prototype, 'kill').mockReturnValue(true);
+    const killByNumber = vi.spyOn(process, 'kill').mockReturnValue(true);
+    onTestFinished(() => void vi.restoreAllMocks());
+    const w = new NetworkWatch({ onChange: () => {}, ownDevice: 'dt-x', command: [program] });
     w.close();
+    expect(kill.mock.calls).toEqual(signals);
+    expect(killByNumber).not.toHaveBeenCalled();
   });
 });

@@ -41,6 +41,12 @@ describe('dtunnel@.service', () => {
     expect(text).toMatch(/^RestartPreventExitStatus=.*\b78\b/m);
     expect(text).toMatch(/^CapabilityBoundingSet=CAP_NET_ADMIN$/m);
   });
+
+  it('waits for the whole control group when it stops, since the main process of an upgraded tunnel is not waited for', () => {
+    // `mixed` sends SIGKILL once the main process needs no waiting, and one that was another's child when MAINPID= named
+    // it needs none: what a drain had to take down stayed behind. `process` and `none` leave what they do not wait for.
+    expect(readFileSync(UNIT, 'utf8').match(/^KillMode=.*$/gm)).toEqual(['KillMode=control-group']);
+  });
 });
 
 describe('what comes with it', () => {
