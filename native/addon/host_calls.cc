@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -36,44 +37,62 @@ Napi::Value ForbidDumps(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Waits for echo replies on a pool thread, off the event loop.
-class EchoWorker : public Napi::AsyncWorker {
+Napi::Value FromOutcome(Napi::Env env, const IcmpEchoReport& report) {
+  Napi::Object result = Napi::Object::New(env);
+  result["sent"] = Napi::Number::New(env, report.sent);
+  Napi::Array rtts = Napi::Array::New(env, report.rtt_ms.size());
+  for (std::size_t i = 0; i < report.rtt_ms.size(); ++i) {
+    rtts[static_cast<std::uint32_t>(i)] = Napi::Number::New(env, report.rtt_ms[i]);
+  }
+  result["rttMs"] = rtts;
+  result["errno"] = Napi::Number::New(env, report.last_error);
+  return result;
+}
+
+Napi::Value FromOutcome(Napi::Env env, const ProgramOutcome& outcome) {
+  Napi::Object result = Napi::Object::New(env);
+  result["status"] = Napi::Number::New(env, outcome.status);
+  result["late"] = Napi::Boolean::New(env, outcome.late);
+  result["stdout"] = Napi::String::New(env, outcome.output);
+  result["stderr"] = Napi::String::New(env, outcome.errors);
+  return result;
+}
+
+// A call that blocks, made on a pool thread, off the event loop.
+template <typename Outcome>
+class PromiseWorker : public Napi::AsyncWorker {
  public:
-  EchoWorker(Napi::Env env, const IpAddress& address, const IcmpEchoOptions& options)
-      : Napi::AsyncWorker(env, "dtunnel.icmpEcho"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        address_(address),
-        options_(options),
-        outcome_(Error{}) {}
+  using Call = std::function<Result<Outcome>()>;
 
-  Napi::Promise promise() const { return deferred_.Promise(); }
+  // A promise of what `call` yields. `name` is the resource that async_hooks shows.
+  static Napi::Promise Start(Napi::Env env, const char* name, Call call) {
+    auto* worker = new PromiseWorker(env, name, std::move(call));  // NOLINT: N-API owns and deletes async workers
+    const Napi::Promise promise = worker->deferred_.Promise();
+    worker->Queue();
+    return promise;
+  }
 
-  void Execute() override { outcome_ = IcmpEcho(address_, options_); }
+  void Execute() override { outcome_ = call_(); }
 
   void OnOK() override {
-    const Napi::Env env = Env();
-    if (!outcome_) {
-      ThrowSystemError(env, outcome_.error());
-      deferred_.Reject(env.GetAndClearPendingException().Value());
+    if (outcome_) {
+      deferred_.Resolve(FromOutcome(Env(), outcome_.value()));
       return;
     }
-    const IcmpEchoReport& report = outcome_.value();
-    Napi::Object result = Napi::Object::New(env);
-    result["sent"] = Napi::Number::New(env, report.sent);
-    Napi::Array rtts = Napi::Array::New(env, report.rtt_ms.size());
-    for (std::size_t i = 0; i < report.rtt_ms.size(); ++i) {
-      rtts[static_cast<std::uint32_t>(i)] = Napi::Number::New(env, report.rtt_ms[i]);
-    }
-    result["rttMs"] = rtts;
-    result["errno"] = Napi::Number::New(env, report.last_error);
-    deferred_.Resolve(result);
+    ThrowSystemError(Env(), outcome_.error());
+    deferred_.Reject(Env().GetAndClearPendingException().Value());
   }
 
  private:
+  PromiseWorker(Napi::Env env, const char* name, Call call)
+      : Napi::AsyncWorker(env, name),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        call_(std::move(call)),
+        outcome_(Error{}) {}
+
   Napi::Promise::Deferred deferred_;
-  IpAddress address_;
-  IcmpEchoOptions options_;
-  Result<IcmpEchoReport> outcome_;
+  Call call_;
+  Result<Outcome> outcome_;
 };
 
 // icmpEcho(address, count, intervalMs, timeoutMs, payloadBytes, dontFragment): a promise of {sent, rttMs, errno}.
@@ -97,46 +116,9 @@ Napi::Value Echo(const Napi::CallbackInfo& info) {
   options.timeout_ms = static_cast<std::uint32_t>(*timeout);
   options.payload_bytes = static_cast<std::uint32_t>(*payload);
   options.dont_fragment = *dont_fragment;
-  auto* worker = new EchoWorker(info.Env(), *address, options);  // NOLINT: N-API owns and deletes async workers
-  const Napi::Promise promise = worker->promise();
-  worker->Queue();
-  return promise;
+  return PromiseWorker<IcmpEchoReport>::Start(info.Env(), "dtunnel.icmpEcho",
+                                              [address = *address, options] { return IcmpEcho(address, options); });
 }
-
-// Waits for a program on a pool thread, off the event loop.
-class ProgramWorker : public Napi::AsyncWorker {
- public:
-  ProgramWorker(Napi::Env env, ProgramRequest request)
-      : Napi::AsyncWorker(env, "dtunnel.runProgram"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        request_(std::move(request)),
-        outcome_(Error{}) {}
-
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
-  void Execute() override { outcome_ = RunProgram(request_); }
-
-  void OnOK() override {
-    const Napi::Env env = Env();
-    if (!outcome_) {
-      ThrowSystemError(env, outcome_.error());
-      deferred_.Reject(env.GetAndClearPendingException().Value());
-      return;
-    }
-    const ProgramOutcome& outcome = outcome_.value();
-    Napi::Object result = Napi::Object::New(env);
-    result["status"] = Napi::Number::New(env, outcome.status);
-    result["late"] = Napi::Boolean::New(env, outcome.late);
-    result["stdout"] = Napi::String::New(env, outcome.output);
-    result["stderr"] = Napi::String::New(env, outcome.errors);
-    deferred_.Resolve(result);
-  }
-
- private:
-  Napi::Promise::Deferred deferred_;
-  ProgramRequest request_;
-  Result<ProgramOutcome> outcome_;
-};
 
 std::optional<std::vector<std::string>> ToTexts(const Napi::Value& value, std::size_t max, const char* what) {
   if (!value.IsArray()) {
@@ -173,10 +155,8 @@ Napi::Value Run(const Napi::CallbackInfo& info) {
   request.environment = std::move(*environment);
   request.input = std::move(*input);
   request.timeout_ms = static_cast<std::uint32_t>(*timeout);
-  auto* worker = new ProgramWorker(info.Env(), std::move(request));  // NOLINT: N-API owns and deletes async workers
-  const Napi::Promise promise = worker->promise();
-  worker->Queue();
-  return promise;
+  return PromiseWorker<ProgramOutcome>::Start(info.Env(), "dtunnel.runProgram",
+                                              [request = std::move(request)] { return RunProgram(request); });
 }
 
 }  // namespace
