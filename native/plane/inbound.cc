@@ -1,6 +1,5 @@
 #include "plane/inbound.h"
 
-#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -77,20 +76,16 @@ void Inbound::Boundary() {
   if (sockets != sockets_) {
     sockets_ = sockets;
     active_ = 0;
+    waits_.assign(1, pollfd{wakeup_->fd(), POLLIN, 0});
+    for (const auto& socket : sockets->sockets) waits_.push_back(pollfd{socket->fd(), POLLIN, 0});
   }
   look_everywhere_ = true;
 }
 
 void Inbound::Wait() {
-  std::array<pollfd, 32> waits;
-  std::size_t count = 0;
-  waits[count++] = pollfd{wakeup_->fd(), POLLIN, 0};
-  for (const auto& socket : sockets_->sockets) {
-    if (count < waits.size()) waits[count++] = pollfd{socket->fd(), POLLIN, 0};
-  }
   shared_->grace.Leave(thread_);
-  ::poll(waits.data(), count, -1);
-  if (waits[0].revents != 0) wakeup_->Clear();
+  ::poll(waits_.data(), waits_.size(), -1);
+  if (waits_[0].revents != 0) wakeup_->Clear();
   Boundary();
 }
 

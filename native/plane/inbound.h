@@ -7,6 +7,8 @@
 //   5. WritePacket  when a super packet closes, when the sockets are empty, or after kBurstsPerFlush batches
 #pragma once
 
+#include <poll.h>
+
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -77,6 +79,7 @@ class Inbound : private PacketSink {
   Coalescer coalescer_;
   const SocketSet* sockets_ = nullptr;
   Origin origin_;
+  std::vector<pollfd> waits_;     // the wakeup, then `sockets_`
   std::size_t active_ = 0;        // index of the socket that was busy last
   bool look_everywhere_ = true;
   std::size_t bursts_ = 0;        // since the last flush
