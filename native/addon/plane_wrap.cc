@@ -361,8 +361,8 @@ Napi::Value PlaneWrap::Rebind(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value PlaneWrap::DropOldSockets(const Napi::CallbackInfo& info) {
-  if (plane_ != nullptr && !plane_->frozen()) plane_->DropOldSockets();
-  return info.Env().Undefined();
+  const bool able = plane_ != nullptr && !plane_->frozen();
+  return Napi::Boolean::New(info.Env(), !able || plane_->DropOldSockets());
 }
 
 Napi::Value PlaneWrap::Overlapping(const Napi::CallbackInfo& info) {

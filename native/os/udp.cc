@@ -1,6 +1,7 @@
 #include "os/udp.h"
 
 #include <netinet/udp.h>
+#include <poll.h>
 
 #include <cstring>
 
@@ -129,6 +130,27 @@ Status UdpSocket::SetMark(std::uint32_t mark) const {
 
 Status UdpSocket::ShareAddress(bool share) const {
   return SetOption(fd_.get(), SOL_SOCKET, SO_REUSEADDR, share ? 1 : 0, "SO_REUSEADDR");
+}
+
+// A connected socket matches what its remote sends and nothing else (udp(7)), and connecting leaves its queue alone: so it
+// is connected to the discard port of its own address (RFC 863), which nobody sends from. Never undone: taking a
+// connection back (AF_UNSPEC) would also take away a port that the kernel had chosen.
+Status UdpSocket::Deafen() const {
+  sockaddr_storage nobody{};
+  const socklen_t size = EncodeSocketAddress(Endpoint{local_.address, 9}, &nobody);
+  if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&nobody), size) != 0) return LastError("connect");
+  return Done{};
+}
+
+bool UdpSocket::deaf() const {
+  sockaddr_storage nobody{};
+  socklen_t size = sizeof nobody;
+  return ::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&nobody), &size) == 0;
+}
+
+bool UdpSocket::HasInput() const {
+  pollfd input{fd_.get(), POLLIN, 0};
+  return ::poll(&input, 1, 0) == 1 && (input.revents & POLLIN) != 0;
 }
 
 SendTarget SendTarget::Make(int fd, const Path& path) {

@@ -41,6 +41,11 @@ class UdpSocket {
   Status SetMark(std::uint32_t mark) const;
   // Whether sockets that say so too may be bound to addresses that overlap with ours (SO_REUSEADDR, socket(7)).
   Status ShareAddress(bool share) const;
+  // For good: the kernel looks for another socket for what arrives from now on; what waits here still does, and sending
+  // works as before. EINVAL of "connect" when the address we are bound to is gone.
+  Status Deafen() const;
+  bool deaf() const;
+  bool HasInput() const;
 
   // The receiving thread: how many more the socket has dropped, `total` so far, since it was asked last.
   std::uint32_t CountOverflows(std::uint32_t total) {

@@ -46,7 +46,7 @@ bool LaneSockets::Take(const ListenSpec& spec, std::vector<Lane>* from, std::vec
   for (std::size_t i = listening.size(); i-- > 0;) {
     const Endpoint& local = listening[i]->local();
     const bool same_address = spec.address.family == 0 ? IsWildcard(local.address) : local.address == spec.address;
-    if (spec.port == 0 || !same_address || local.port != spec.port) continue;
+    if (spec.port == 0 || !same_address || local.port != spec.port || listening[i]->deaf()) continue;
     found = true;
     for (std::size_t lane = 0; lane < from->size(); ++lane) {
       const auto move = [i](Sockets* source, Sockets* target) {
@@ -68,7 +68,41 @@ void LaneSockets::Append(const std::vector<Lane>& from, std::vector<Lane>* to) {
   }
 }
 
-void LaneSockets::DropOld() { old_.assign(old_.size(), Lane{}); }
+bool LaneSockets::DropOld() {
+  for (std::size_t i = overlapping(); i-- > 0;) {
+    if (IsTakenOver(old_[0].listening[i]->local()) && !IsDrained(i)) continue;
+    const auto at = static_cast<std::ptrdiff_t>(i);
+    for (Lane& lane : old_) {
+      lane.listening.erase(lane.listening.begin() + at);
+      if (!lane.own.empty()) lane.own.erase(lane.own.begin() + at);
+    }
+  }
+  return overlapping() == 0;
+}
+
+// Whether a current socket gets what is sent to `old` once nothing better matches. An old wildcard has no such: what it
+// got beyond the one address that is listened on now, nobody gets any more.
+bool LaneSockets::IsTakenOver(const Endpoint& old) const {
+  return std::any_of(current_[0].listening.begin(), current_[0].listening.end(), [&old](const auto& socket) {
+    const Endpoint& local = socket->local();
+    if (local.port != old.port || local.address.family != old.address.family) return false;
+    return local.address == old.address || IsWildcard(local.address);
+  });
+}
+
+// Whether nothing is in the old sockets of listening endpoint `index`, and nothing can come. They match better than the
+// wildcard that takes over from them until they are deaf, so whatever arrives between reading and closing would be lost.
+// A socket that was made deaf just now is looked at again: something may be on its way into it.
+bool LaneSockets::IsDrained(std::size_t index) const {
+  bool drained = true;
+  for (const Lane& lane : old_) {
+    const UdpSocket& socket = *lane.listening[index];
+    // When it cannot be made deaf its address is gone, and nothing arrives there.
+    const bool may_hold = socket.deaf() ? socket.HasInput() : static_cast<bool>(socket.Deafen());
+    if (may_hold) drained = false;
+  }
+  return drained;
+}
 
 void LaneSockets::Adopt(Sockets sockets, std::uint32_t listening, std::uint32_t overlapping) {
   auto next = std::make_move_iterator(sockets.begin());
@@ -119,7 +153,7 @@ Status LaneSockets::MarkAll(std::uint32_t mark) const {
 
 LaneSockets::Sockets LaneSockets::ReceivingOf(std::size_t lane) const {
   Sockets all;
-  for (const Lane* set : {&current_[lane], &old_[lane]}) {
+  for (const Lane* set : {&old_[lane], &current_[lane]}) {
     all.insert(all.end(), set->listening.begin(), set->listening.end());
     all.insert(all.end(), set->own.begin(), set->own.end());
   }

@@ -23,7 +23,9 @@ class LaneSockets {
 
   // Binds what is not bound already; what is no longer wanted is received from until DropOld. On failure nothing changed.
   Status Bind(const std::vector<ListenSpec>& listen);
-  void DropOld();
+  // Closes the old sockets, but for those that a current one takes over from and that hold something yet: those get
+  // nothing more and are closed by a later call. True: none is left.
+  bool DropOld();
   // Takes sockets in the order of `All`, which were bound elsewhere: those of `listening` endpoints a lane, then those of
   // `overlapping` old ones.
   void Adopt(Sockets sockets, std::uint32_t listening, std::uint32_t overlapping);
@@ -35,7 +37,7 @@ class LaneSockets {
   // Endpoints that each lane listens on, and old ones that it is still received from on.
   std::uint32_t listening() const { return static_cast<std::uint32_t>(current_[0].listening.size()); }
   std::uint32_t overlapping() const { return static_cast<std::uint32_t>(old_[0].listening.size()); }
-  // Everything that `lane` receives from.
+  // Everything that `lane` receives from, the old ones first: what came there came before.
   Sockets ReceivingOf(std::size_t lane) const;
   // What `lane` sends datagrams along `path` from; null when there is no socket of that family.
   const UdpSocket* SendingOf(std::size_t lane, const Path& path) const;
@@ -52,6 +54,8 @@ class LaneSockets {
     const Sockets& sending() const { return own.empty() ? listening : own; }
   };
 
+  bool IsTakenOver(const Endpoint& old) const;
+  bool IsDrained(std::size_t index) const;
   Status MarkAll(std::uint32_t mark) const;
   static bool Take(const ListenSpec& spec, std::vector<Lane>* from, std::vector<Lane>* to);
   static void Append(const std::vector<Lane>& from, std::vector<Lane>* to);

@@ -119,9 +119,10 @@ Status Plane::Rebind(const std::vector<ListenSpec>& listen) {
   return Done{};
 }
 
-void Plane::DropOldSockets() {
-  sockets_.DropOld();
+bool Plane::DropOldSockets() {
+  const bool dropped = sockets_.DropOld();
   Publish();
+  return dropped;
 }
 
 void Plane::SetPath(Session* session, const Path& path) {

@@ -91,9 +91,10 @@ class Plane {
   Outcome SealAndSend(Slot slot, std::uint8_t type, Bytes fragment, const std::optional<Path>& path);
   Outcome Inject(PeerId peer, Bytes packet);
 
-  // The old sockets are still received from until DropOldSockets.
+  // The old sockets are still received from until DropOldSockets has returned true; before that it is to be called again
+  // soon, when what they hold has been read.
   Status Rebind(const std::vector<ListenSpec>& listen);
-  void DropOldSockets();
+  bool DropOldSockets();
   Status SetMark(std::optional<std::uint32_t> mark) { return sockets_.SetMark(mark); }
 
   // The data threads stop between two batches; what arrives waits in the kernel. Everything else goes on as always: now

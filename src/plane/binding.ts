@@ -66,7 +66,8 @@ export interface AddonPlane {
   ): void;
   inject(peer: number, packet: Uint8Array): void;
   rebind(listen: readonly AddonListen[]): void;
-  dropOldSockets(): void;
+  /** False: one of them holds datagrams yet, and it is to be called again when they have been read. */
+  dropOldSockets(): boolean;
   /** Whether there are sockets for `dropOldSockets` to drop. */
   overlapping(): boolean;
   descriptors(): number[];

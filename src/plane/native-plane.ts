@@ -37,6 +37,8 @@ const EVENTS_PER_TURN = 512;
  * since it may be longer than asked but not shorter.
  */
 const ADOPTED_OVERLAP = 30_000 as Duration;
+/** How soon old sockets that held something are looked at again: the data threads read a full one within this. */
+const DRAIN_INTERVAL = 10 as Duration;
 
 /** Opens the native data plane: device, sockets, threads. Throws DtunnelError and then leaves nothing behind. */
 export function openNativePlane(options: PlaneOptions): Plane {
@@ -248,7 +250,9 @@ class NativePlane implements Plane {
 
   #dropOldIn(overlap: Duration): void {
     clearTimeout(this.#overlap);
-    this.#overlap = setTimeout(() => this.#addon.dropOldSockets(), overlap);
+    this.#overlap = setTimeout(() => {
+      if (!this.#addon.dropOldSockets()) this.#dropOldIn(DRAIN_INTERVAL);
+    }, overlap);
     this.#overlap.unref();
   }
 }
