@@ -89,14 +89,15 @@ void Inbound::Wait() {
   Boundary();
 }
 
-// Messages received, from the socket that was busy last; from all of them when that is empty and after every boundary.
+// Messages received, from the socket that was busy last; when that is empty and after every boundary from all of them, in
+// order.
 std::size_t Inbound::ReceiveAll() {
-  std::size_t got = Receive(active_);
-  if (got != 0 && !look_everywhere_) return got;
+  std::size_t got = look_everywhere_ ? 0 : Receive(active_);
+  if (got != 0) return got;
+  const std::size_t known_empty = look_everywhere_ ? sockets_->sockets.size() : active_;
   look_everywhere_ = false;
-  const std::size_t first = active_;
   for (std::size_t i = 0; i < sockets_->sockets.size(); ++i) {
-    if (i == first) continue;
+    if (i == known_empty) continue;
     const std::size_t more = Receive(i);
     if (more != 0) active_ = i;
     got += more;

@@ -183,6 +183,34 @@ const Test kAgain{"a socket that is being drained does not come back, and a new 
   });
 }};
 
+// A flow that changes over to the new port has sent what is in the old socket before.
+const Test kOrder{"what waits in an old socket is read before what waits in its successor (planes)", [] {
+  if (!Namespace()) return;
+  Listener listener(1, 4);
+  if (!listener.open()) return;
+  const Fd flow(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  // A record of epoch 0 (RFC 6347 §4.1), which is handed up as an event.
+  const auto send = [&flow](std::uint8_t number, std::uint16_t port) {
+    const std::uint8_t record[] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, number, 0, 1, number};
+    sockaddr_storage to{};
+    const socklen_t size = EncodeSocketAddress(Endpoint{Loopback(4), port}, &to);
+    Expect(::sendto(flow.get(), record, sizeof record, 0, reinterpret_cast<const sockaddr*>(&to), size) > 0);
+  };
+  std::vector<std::uint8_t> order;
+  for (std::uint8_t number = 1; number < 9; number += 2) {
+    Expect(static_cast<bool>(listener->Pause()));
+    if (number == 1) listener.Rebind(ListenSpec{Loopback(4), 4434});
+    send(number, 4433);
+    send(static_cast<std::uint8_t>(number + 1), 4434);
+    listener->Thaw();
+    for (int i = 0; i < 500 && order.size() <= number; ++i) {
+      ::poll(nullptr, 0, 10);
+      listener->TakeEvents(1000, [&order](const EventHead&, Bytes record) { order.push_back(record.back()); });
+    }
+  }
+  Expect(order == std::vector<std::uint8_t>{1, 2, 3, 4, 5, 6, 7, 8});
+}};
+
 // poll(2) had room for 31 sockets, and what came to another waited for a datagram to one of those.
 const Test kMany{"every socket wakes its thread, however many there are (planes)", [] {
   if (!Namespace()) return;
