@@ -16,9 +16,10 @@ namespace dtunnel {
 class ReplayWindow {
  public:
   static constexpr std::uint64_t kWidth = 8192;
-  // A number is judged lost once this many newer ones have been seen: more than a sender's lanes overtake each other
-  // by. The window itself still accepts what comes later.
-  static constexpr std::uint64_t kLossDistance = 1024;
+  // A number is judged lost once this many newer ones have been seen. That is some 10 ms at full speed: by less do lanes
+  // overtake each other while one of them waits for a processor. Half the width is left for a thread that is held up
+  // between moving the edge and judging. The window itself still accepts what comes later.
+  static constexpr std::uint64_t kLossDistance = kWidth / 2;
 
   enum class Outcome : std::uint8_t { kNewest, kLate, kDuplicate, kTooOld };
 

@@ -244,11 +244,12 @@ const Test kReplayLost{"numbers are judged lost once, when they fall behind", []
   std::uint64_t lost = 0;
   std::uint64_t dropped = 0;
   constexpr std::uint64_t kLast = 50000;
+  constexpr std::uint64_t kLastDropped = kLast - ReplayWindow::kLossDistance - 1;
   for (std::uint64_t n = 1; n <= kLast; ++n) {
-    if (n < kLast - ReplayWindow::kLossDistance && random.Chance(10)) {
+    if (n <= kLastDropped && random.Chance(10)) {
       ++dropped;
       if (random.Chance(50)) {
-        const std::uint64_t jump = std::min<std::uint64_t>(random.Below(20000), kLast - 2000 - std::min(n, kLast - 2000));
+        const std::uint64_t jump = std::min<std::uint64_t>(random.Below(20000), kLastDropped - n);
         dropped += jump;
         n += jump;
       }

@@ -204,10 +204,10 @@ describe.skipIf(UNABLE !== undefined)('the record numbers of an end that is upgr
     const { rig, link } = linked;
     try {
       await upBoth(linked);
-      // A number is missed when 1024 newer ones have come (native/packet/replay_window.h). What a server says before the
+      // A number is missed when 4096 newer ones have come (native/packet/replay_window.h). What a server says before the
       // client has its keys is missed in every session: how many there are before does not matter.
       const missed = async (): Promise<readonly number[]> => {
-        await amidTraffic(linked, () => delay(1500));
+        await amidTraffic(linked, () => delay(5000));
         const gaps = [rig.berlin, rig.paris].map((here) =>
           metricOf(link, here, 'dtunnel_peer_sequence_gap_packets_total'),
         );

@@ -115,8 +115,10 @@ describe.skipIf(reason !== undefined)('every octet between two LANs arrives once
     { ...PLAIN, lanes: 2, ids: false, outer: 'nic', family: 6 },
   ] satisfies readonly Case[])('also over $lanes lanes, ids $ids, outer path $outer', async (one) => {
     const result = await soak(one, { seconds: 3, seed: 17, only: 'raw,tcp' });
-    // Records of several lanes pass each other on the way; without ids they must not.
-    const byLane = (plane: PlaneReport): PlaneReport => (one.ids ? { ...plane, reordered: 0 } : plane);
+    // Records of several lanes pass each other on the way, on two processors also by so much that one counts as missing
+    // until it comes; without ids they must not.
+    const byLane = (plane: PlaneReport): PlaneReport =>
+      one.ids ? { ...plane, reordered: 0, gaps: Math.max(0, plane.gaps - plane.reordered) } : plane;
     expectPerfect({ ...result, a: byLane(result.a), b: byLane(result.b) });
     expect(result.traffic.raw.sent).toBeGreaterThan(1000);
   });
