@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { describe, expect, it } from 'vitest';
+import perfHooks from 'node:perf_hooks';
+import { describe, expect, it, vi } from 'vitest';
 import type { Duration } from '../../src/base/brand.ts';
 import { EventMetrics } from '../../src/metrics/event-metrics.ts';
 import { negotiate, writeExposition } from '../../src/metrics/exposition.ts';
@@ -285,6 +286,19 @@ describe('exposition', () => {
     const before = names(await registry.expose('text'));
     expect(names(await registry.expose('openmetrics'))).not.toEqual(before);
     expect(names(await registry.expose('text'))).toEqual(before);
+  });
+});
+
+describe('the metrics of the process', () => {
+  it('do not wake it: no timer measures the lag between scrapes', async () => {
+    const monitor = vi.spyOn(perfHooks, 'monitorEventLoopDelay');
+    const text = await new MetricsRegistry(new EventMetrics('paris', 'full'), input).expose('text');
+    expect(monitor).toHaveBeenCalled();
+    expect(monitor.mock.calls.every(([options]) => Number(options?.resolution) >= 3_600_000)).toBe(true);
+    expect(text).toMatch(/^nodejs_eventloop_lag_seconds /m);
+    expect(text).toMatch(/^process_cpu_seconds_total /m);
+    expect(text).not.toMatch(/^nodejs_eventloop_lag_(?!seconds )/m);
+    monitor.mockRestore();
   });
 });
 
