@@ -36,12 +36,21 @@ Inbound::Inbound(Shared* shared, std::size_t lane, const Wakeup* wakeup)
 
 void Inbound::Run() {
   Boundary();
+  bool paused = false;
   while (!shared_->stopping.load(std::memory_order_relaxed)) {
     if (shared_->gate.closed()) {
       Hold();
       continue;  // the gate may have been opened to end the thread: the device is another process's then
     }
-    if (ReceiveAll() != 0) {
+    const std::size_t datagrams = ReceiveAll();
+    if (datagrams == 1 && paused) {
+      // Alone after a pause: there is nothing behind it.
+      Boundary();
+      paused = Wait();
+      continue;
+    }
+    paused = false;
+    if (datagrams != 0) {
       // A packet that stands alone would wait behind the flow that keeps the socket busy.
       coalescer_.FlushAllButLast();
       if (++bursts_ >= kBurstsPerFlush) Boundary();
@@ -53,7 +62,7 @@ void Inbound::Run() {
     if (ReceiveAll() != 0) continue;
     ::sched_yield();
     if (ReceiveAll() != 0) continue;
-    Wait();
+    paused = Wait();
   }
   coalescer_.Flush();
   shared_->grace.Leave(thread_);
@@ -82,14 +91,29 @@ void Inbound::Boundary() {
   look_everywhere_ = true;
 }
 
-void Inbound::Wait() {
+// Whether this was a pause.
+bool Inbound::Wait() {
   shared_->grace.Leave(thread_);
   ::poll(waits_.data(), waits_.size(), -1);
   if (waits_[0].revents != 0) wakeup_->Clear();
   Boundary();
+  if (!pause_.Woken()) return false;
+  LookWhereReady();
+  return true;
 }
 
-// Messages received, from the socket that was busy last; when that is empty and after every boundary from all of them, in
+// If only one socket has something, the others need no look.
+void Inbound::LookWhereReady() {
+  std::size_t ready = 0;
+  for (std::size_t i = 0; i < sockets_->sockets.size(); ++i) {
+    if (waits_[1 + i].revents == 0) continue;
+    active_ = i;
+    ++ready;
+  }
+  look_everywhere_ = ready != 1;
+}
+
+// Datagrams received, from the socket that was busy last; when that is empty and after every boundary from all of them, in
 // order.
 std::size_t Inbound::ReceiveAll() {
   std::size_t got = look_everywhere_ ? 0 : Receive(active_);
@@ -112,10 +136,12 @@ std::size_t Inbound::Receive(std::size_t index) {
   if (!received || received.value() == 0) return 0;
   counters_->udp_receive_calls.Add();
   origin_.at_ns = NowNs();
+  std::size_t datagrams = 0;
   for (std::size_t i = 0; i < received.value(); ++i) {
     const ReceivedMessage message = receiver_.Message(i);
     counters_->udp_receive_overflows.Add(socket.CountOverflows(message.overflows));
     counters_->udp_receive_datagrams.Add(message.count());
+    datagrams += message.count();
     counters_->udp_receive_bytes.Add(message.data.size());
     origin_.path.remote = message.remote;
     origin_.path.local = message.local;
@@ -128,7 +154,7 @@ std::size_t Inbound::Receive(std::size_t index) {
       rest = rest.subspan(size);
     }
   }
-  return received.value();
+  return datagrams;
 }
 
 void Inbound::Datagram(Bytes datagram) {

@@ -18,6 +18,7 @@
 #include "os/wakeup.h"
 #include "packet/coalesce.h"
 #include "packet/record.h"
+#include "plane/pause.h"
 #include "plane/shared.h"
 
 namespace dtunnel {
@@ -42,7 +43,8 @@ class Inbound : private PacketSink {
   void Boundary();
   std::size_t Receive(std::size_t socket);
   std::size_t ReceiveAll();
-  void Wait();
+  bool Wait();
+  void LookWhereReady();
   void Hold();
 
   void Datagram(Bytes datagram);
@@ -82,6 +84,7 @@ class Inbound : private PacketSink {
   std::vector<pollfd> waits_;     // the wakeup, then `sockets_`
   std::size_t active_ = 0;        // index of the socket that was busy last
   bool look_everywhere_ = true;
+  Pause pause_;
   std::size_t bursts_ = 0;        // since the last flush
 };
 

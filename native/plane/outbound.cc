@@ -41,19 +41,27 @@ Outbound::Outbound(Shared* shared, std::size_t lane, const Wakeup* wakeup)
 std::size_t Outbound::Footprint() { return SendBatch::Footprint() + kReadSize + 4096 + kMaxPacketSize + 64; }
 
 void Outbound::Run() {
+  bool paused = false;
   while (!shared_->stopping.load(std::memory_order_relaxed)) {
     if (shared_->gate.closed()) {
       Hold();
       continue;  // the gate may have been opened to end the thread: the device is another process's then
     }
     if (shared_->grace.Pass(thread_)) shared_->ring.Wake();
-    if (Drain() != 0) continue;
+    const std::size_t packets = Drain();
+    if (packets == 1 && paused) {
+      // Alone after a pause: there is nothing behind it.
+      paused = Wait();
+      continue;
+    }
+    paused = false;
+    if (packets != 0) continue;
     // The sender of the next packet may be waiting for this processor: give it away before paying for a wake-up.
     ::sched_yield();
     if (Drain() != 0) continue;
     ::sched_yield();
     if (Drain() != 0) continue;
-    Wait();
+    paused = Wait();
   }
   shared_->grace.Leave(thread_);
   shared_->gate.Leave();
@@ -65,7 +73,8 @@ void Outbound::Hold() {
   shared_->gate.Wait();
 }
 
-void Outbound::Wait() {
+// Whether this was a pause.
+bool Outbound::Wait() {
   shared_->grace.Leave(thread_);
   pollfd waits[2] = {{tun_, POLLIN, 0}, {wakeup_->fd(), POLLIN, 0}};
   ::poll(waits, 2, -1);
@@ -74,10 +83,13 @@ void Outbound::Wait() {
     // The device is gone (deleted from outside, its namespace ended); no packet will come again.
     if (!shared_->stopping.exchange(true, std::memory_order_relaxed)) shared_->ReportFailure("TUN device", ENODEV);
   }
+  return pause_.Woken();
 }
 
+// Packets read; of super packets, their segments.
 std::size_t Outbound::Drain() {
   now_ns_ = 0;
+  packets_ = 0;
   std::size_t count = 0;
   while (count < kBudget) {
     const ssize_t size = ::read(tun_, read_at_, kVnetHdrSize + kMaxPacketSize);
@@ -93,7 +105,7 @@ std::size_t Outbound::Drain() {
   }
   // Nothing waits for company: what came is sent before anything else happens.
   batch_.Flush();
-  return count;
+  return packets_;
 }
 
 void Outbound::Packet(MutableBytes packet, const VnetHdr& hdr) {
@@ -107,12 +119,14 @@ void Outbound::Packet(MutableBytes packet, const VnetHdr& hdr) {
   if (!ip || (super && !splitter)) {
     counters_->tun_read_packets.Add();
     counters_->drops_out.Add(Drop::kMalformed);
+    ++packets_;
     return;
   }
   job.ip = *ip;
   job.segments = splitter ? splitter->count() : 1;
   job.largest = splitter ? std::min(splitter->segment_size(), packet.size()) : packet.size();
   counters_->tun_read_packets.Add(job.segments);
+  packets_ += job.segments;
   if (!FindSession(&job)) return;
   const PeerOptions options = job.peer->options.load(std::memory_order_relaxed);
   if (!Admit(&job, options, job.peer->limit.load(std::memory_order_seq_cst))) return;

@@ -17,6 +17,7 @@
 #include "packet/ip.h"
 #include "packet/split.h"
 #include "packet/vnet_hdr.h"
+#include "plane/pause.h"
 #include "plane/send_batch.h"
 #include "plane/shared.h"
 
@@ -58,7 +59,7 @@ class Outbound {
   void SendFragments(Job* job, Bytes packet);
   void TooBig(const Job& job);
   void Seal(const Job& job, std::uint8_t* packet, std::size_t size, RecordNumber number);
-  void Wait();
+  bool Wait();
   void Hold();
 
   static constexpr std::size_t kBudget = 64;  // packets between two batch boundaries
@@ -75,6 +76,8 @@ class Outbound {
   std::unique_ptr<std::uint8_t[]> memory_;
   std::uint8_t* read_at_ = nullptr;  // vnet header; the packet behind it is 16-aligned
   std::unique_ptr<std::uint8_t[]> scratch_;
+  Pause pause_;
+  std::size_t packets_ = 0;   // read by this drain; of super packets, their segments
   std::uint64_t now_ns_ = 0;  // of this drain; read when first needed
 };
 
