@@ -64,6 +64,18 @@ export interface LivenessDecision {
   readonly probe: 'none' | 'small' | 'padded';
   readonly health: Health;
   readonly nextCheck: Instant;
+  /** Undefined: the next check has to judge. */
+  readonly rest: Rest | undefined;
+}
+
+/**
+ * Nothing is asked and nothing flows. Before `until` the only news can be a counter that moved, and they are looked at
+ * `every` so often.
+ */
+export interface Rest {
+  readonly every: Duration;
+  /** The next probe; Infinity: none. */
+  readonly until: number;
 }
 
 /** Idle time before a probe, from the setting; undefined: an idle association is not probed. */
@@ -106,7 +118,18 @@ export function decideLiveness(before: LivenessState, input: LivenessInput): Liv
     probe: probing ? (unanswered > 0 ? 'padded' : 'small') : 'none',
     health,
     nextCheck,
+    rest: restOf(state, input, deadAfter),
   };
+}
+
+/** What `decideLiveness` yields for an association at rest whose counters have not moved, without judging it anew. */
+export function keepResting(
+  before: LivenessState,
+  rest: Rest,
+  now: Instant,
+): Pick<LivenessDecision, 'state' | 'nextCheck'> {
+  const nextCheck = onGrid(Math.min(now + rest.every, rest.until), now);
+  return { state: { ...before, lastCheck: now, plannedCheck: nextCheck }, nextCheck };
 }
 
 /** Since when an answer is missing. */
@@ -173,6 +196,13 @@ function nextCheckAfter(state: LivenessState, input: LivenessInput, deadAfter: D
   const dead = state.askedAt + deadAfter;
   const next = dead > now ? Math.min(soonest, dead) : soonest;
   return later(now, ms(Math.max(next - now, 1)));
+}
+
+/** Traffic and standbys keep being judged: what is looked at there changes from check to check. */
+function restOf(state: LivenessState, input: LivenessInput, deadAfter: Duration): Rest | undefined {
+  if (state.askedAt !== undefined || input.busy || input.sent || input.purpose !== 'current') return undefined;
+  const until = probeDue(state, input, ms(0), deadAfter) ?? FOREVER;
+  return { every: ms(restingPoll(input, deadAfter)), until };
 }
 
 /** Pause until the next look while no answer is missing. */

@@ -9,27 +9,20 @@ import { candidateOf } from './candidate.ts';
 import type { Context } from './context.ts';
 import { endpointChange } from './endpoint-change.ts';
 import type { GoodbyeReason } from './control-message.ts';
-import type { HandshakeTrigger, PeerSnapshot } from './effects.ts';
+import type { PeerSnapshot } from './effects.ts';
 import type { Resolution } from './face.ts';
 import { continueSession } from './continued-session.ts';
 import { EXPIRED } from './expired.ts';
 import type { PeerExport, PeerState } from './handover.ts';
 import type { Leg } from './leg.ts';
-import {
-  DEAD_LINGER,
-  DOUBT_INTERVAL,
-  DRAIN_QUIET,
-  GOODBYE_PAUSE,
-  GOODBYE_PAUSE_REMOVED,
-  MAX_ASSOCIATIONS_PER_PEER,
-} from './limits.ts';
+import { DEAD_LINGER, DOUBT_INTERVAL, DRAIN_QUIET, GOODBYE_PAUSE, GOODBYE_PAUSE_REMOVED } from './limits.ts';
 import { keepaliveOf } from './liveness.ts';
 import { PathMemories, type PathMemory } from './path-memory.ts';
 import { newPathMtu, pathMtuCeiling, staticPathMtu } from './path-mtu.ts';
 import { judgePeer, type PeerView } from './peer-state.ts';
-import { renew } from './renewal.ts';
+import { isRenewal, renew } from './renewal.ts';
 import { rekeyAt } from './rekey.ts';
-import { retireAt } from './retirement.ts';
+import { limitSessions, retireAt } from './retirement.ts';
 import type { Scheduled } from './schedule.ts';
 import { selectAssociation } from './selection.ts';
 import { Session, type SessionOwner } from './session.ts';
@@ -133,6 +126,14 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       due = earliest(due, retireAt(session, this.#current));
     }
     return due;
+  }
+
+  /** Its association while nothing else is there or due at `now`: no handshake, no choice, nothing to settle. */
+  restingOn(now: Instant): Session | undefined {
+    const session = this.#current;
+    if (session === undefined || this.#sessions.length !== 1 || this.state !== 'up' || this.wavering) return undefined;
+    const due = earliest(this.#caller.deadline, session.association.deadline);
+    return (due === undefined || now < due) && session.atRest(now) ? session : undefined;
   }
 
   /** Does what is due and brings what is there in line with what should be. Idempotent. */
@@ -337,7 +338,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.#choose(now);
     // A client says at once what the association is for: that also shows the server that it can send on it.
     if (session !== this.#current && association.role === 'client') session.announce('standby', now);
-    this.#limitSessions(now);
+    limitSessions(this, now);
     this.#context.touch(this);
   }
 
@@ -537,7 +538,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** Whether a handshake is to replace keys that work. A server sees that by the far end it shares with another. */
   #isRekey(association: Association): boolean {
-    if (association.role === 'client') return RENEWALS.includes(association.trigger);
+    if (association.role === 'client') return isRenewal(association.trigger);
     const { remote } = association.path;
     return this.#sessions.some((s) => s.health === 'alive' && sameEndpoint(s.association.path.remote, remote));
   }
@@ -550,15 +551,6 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     if (session !== this.#current) return;
     if (reason.code !== 'closed') this.lastFailure = { at: now, reason };
     this.#choose(now);
-  }
-
-  #limitSessions(now: Instant): void {
-    while (this.#sessions.length > MAX_ASSOCIATIONS_PER_PEER) {
-      const victim =
-        this.#sessions.find((s) => s.supersededAt !== undefined) ?? this.#sessions.find((s) => s !== this.#current);
-      if (victim === undefined) return;
-      victim.association.close('closed', now);
-    }
   }
 
   #reportChange(previous: Session, chosen: Session, now: Instant): void {
@@ -593,6 +585,3 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     return this.settings.expirePolicy === 'enforce' && session.certificateNotAfter < this.#context.wallClock();
   }
 }
-
-/** Triggers of handshakes that replace keys that work. */
-const RENEWALS: readonly HandshakeTrigger[] = ['time', 'data', 'manual', 'peer'];

@@ -39,6 +39,13 @@ export function renew(
   else if (session.leg?.live === session) session.leg.rekey ??= session.rekeyWanted;
 }
 
+/** Whether a handshake with this trigger replaces keys that work. */
+export function isRenewal(trigger: HandshakeTrigger): boolean {
+  return RENEWALS.includes(trigger);
+}
+
+const RENEWALS: readonly HandshakeTrigger[] = ['time', 'data', 'manual', 'peer'];
+
 function askForRekey(session: Session, trigger: HandshakeTrigger, endpoint: Leg | undefined, now: Instant): void {
   session.rekeyAskedAt ??= now;
   const patient = session.speaks && now < later(session.rekeyAskedAt, REKEY_REQUEST_PATIENCE);

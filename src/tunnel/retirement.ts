@@ -1,6 +1,7 @@
 import { earliest, type Instant, later, ms } from '../base/brand.ts';
-import { GRACE_MAX, GRACE_MIN, GRACE_RTTS, RETIRE_HARD, RETIRE_QUIET } from './limits.ts';
+import { GRACE_MAX, GRACE_MIN, GRACE_RTTS, MAX_ASSOCIATIONS_PER_PEER, RETIRE_HARD, RETIRE_QUIET } from './limits.ts';
 import type { PathMemory } from './path-memory.ts';
+import type { Session } from './session.ts';
 
 /** A session as far as its end matters. */
 export interface Retiring {
@@ -27,4 +28,17 @@ export function retireAt(
   const grace = later(supersededAt, ms(Math.min(Math.max(GRACE_RTTS * rtt, GRACE_MIN), GRACE_MAX)));
   const quiet = later(session.lastReceive, RETIRE_QUIET);
   return earliest(hard, later(grace, ms(Math.max(quiet - grace, 0))));
+}
+
+/** Closes sessions of a peer that has too many: replaced ones first, the current one never. */
+export function limitSessions(
+  peer: { readonly sessions: readonly Session[]; readonly current: Session | undefined },
+  now: Instant,
+): void {
+  while (peer.sessions.length > MAX_ASSOCIATIONS_PER_PEER) {
+    const victim =
+      peer.sessions.find((s) => s.supersededAt !== undefined) ?? peer.sessions.find((s) => s !== peer.current);
+    if (victim === undefined) return;
+    victim.association.close('closed', now);
+  }
 }

@@ -135,7 +135,9 @@ export class Tunnel implements TunnelFace {
       session.heardOther(now);
       association.receiveOpened(contentType, fragment, now);
     }
-    this.#touched.add(peer);
+    // The keepalive probe of a peer at rest was answered on the spot and leaves nothing to settle.
+    const resting = peer.restingOn(now);
+    if (resting === undefined || resting.checkAt <= now) this.#touched.add(peer);
     this.#settleTouched(now);
   }
 
@@ -226,7 +228,8 @@ export class Tunnel implements TunnelFace {
     this.#trials.tick(now);
     for (const peer of this.#recalls.tick(now)) this.#touched.add(peer);
     for (let peer = this.#schedule.takeDue(now); peer !== undefined; peer = this.#schedule.takeDue(now)) {
-      this.#touched.add(peer);
+      if (peer.restingOn(now)?.glance(now) === true) this.#scheduleNext(peer, now);
+      else this.#touched.add(peer);
     }
     this.#settleTouched(now);
     if (this.#routesAt !== undefined && now >= this.#routesAt) this.#updateRoutes(now);
@@ -291,10 +294,14 @@ export class Tunnel implements TunnelFace {
         if (this.#table.byId(peer.id) !== peer) continue;
         peer.settle(now);
         this.#table.refresh(peer);
-        const { deadline } = peer;
-        this.#schedule.set(peer, deadline === undefined ? undefined : later(now, ms(Math.max(deadline - now, 1))));
+        this.#scheduleNext(peer, now);
       }
     }
+  }
+
+  #scheduleNext(peer: Peer, now: Instant): void {
+    const { deadline } = peer;
+    this.#schedule.set(peer, deadline === undefined ? undefined : later(now, ms(Math.max(deadline - now, 1))));
   }
 
   /**

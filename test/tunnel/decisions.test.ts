@@ -2,7 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { type Fingerprint, type Instant, ms, type PeerId, seconds } from '../../src/base/brand.ts';
 import { type Prefix, parsePrefix } from '../../src/net/prefix.ts';
 import { type CallInput, decideCalls } from '../../src/tunnel/calling.ts';
-import { decideLiveness, type LivenessInput, type LivenessState, newLiveness } from '../../src/tunnel/liveness.ts';
+import {
+  decideLiveness,
+  keepResting,
+  type LivenessInput,
+  type LivenessState,
+  newLiveness,
+} from '../../src/tunnel/liveness.ts';
 import { GCM_BLOCKS, RETIRE_HARD } from '../../src/tunnel/limits.ts';
 import { PathMemory } from '../../src/tunnel/path-memory.ts';
 import { acknowledgePathMtu, decidePathMtu, newPathMtu, type PathMtuInput } from '../../src/tunnel/path-mtu.ts';
@@ -63,6 +69,35 @@ describe('liveness', () => {
     expect(next({ checkIdle: ms(4000) })).toBe(5050);
     expect(next({ checkIdle: ms(50_000) })).toBe(6050);
     expect(next({ busy: true })).toBe(1300);
+  });
+
+  it('at rest a look that finds nothing comes to what judging would, until the next probe is due', () => {
+    for (const over of [{}, { checkIdle: ms(4000) }, { deadAfter: ms(1500) }, { keepalive: undefined }]) {
+      const input = { ...usual, lastReceive: at(900), ...over };
+      const first = decideLiveness(newLiveness(at(0)), { ...input, now: at(1013) });
+      const { rest } = first;
+      if (rest === undefined) throw new Error('nothing was asked');
+      let before = first;
+      while (before.nextCheck < Math.min(rest.until, 60_000)) {
+        const judged = decideLiveness(before.state, { ...input, now: before.nextCheck });
+        const { state, nextCheck, probe, health } = judged;
+        expect({ probe, health }).toEqual({ probe: 'none', health: 'alive' });
+        expect(keepResting(before.state, rest, before.nextCheck)).toEqual({ state, nextCheck });
+        before = judged;
+      }
+      if (over.keepalive !== undefined || !('keepalive' in over)) expect(before.nextCheck).toBeLessThan(25_050);
+    }
+  });
+
+  it('is not at rest while something is asked, flows, or is a standby', () => {
+    const restWith = (over: Partial<LivenessInput>, state = newLiveness(at(0))) =>
+      decideLiveness(state, { ...usual, now: at(1000), ...over }).rest;
+    expect(restWith({})).toEqual({ every: 2500, until: 25_000 });
+    expect(restWith({ sent: true })).toBeUndefined();
+    expect(restWith({ busy: true })).toBeUndefined();
+    expect(restWith({ purpose: 'standby' })).toBeUndefined();
+    expect(restWith({}, { ...newLiveness(at(0)), askedAt: at(500), unanswered: 1 })).toBeUndefined();
+    expect(restWith({ now: at(25_000) })).toBeUndefined();
   });
 
   it('goes from troubled over suspect to dead, in DeadAfter', () => {

@@ -53,6 +53,19 @@ describe('a link between two sites', () => {
     expect(sites.berlin.peer('paris').state).toBe('down');
   });
 
+  it('that has been at rest for minutes notices as soon when there is something to send, at either end', () => {
+    for (const [from, gone] of [
+      ['berlin', 'paris'],
+      ['paris', 'berlin'],
+    ] as const) {
+      const sites = linkedSites(QUICK);
+      sites.world.run(180_000);
+      sites[gone].kill();
+      bothWays(sites, 100, 30_000);
+      expect(sites.world.until(() => !sites[from].peer(gone).up)).toBeLessThanOrEqual(10_000 + 2_600);
+    }
+  });
+
   it('notices within DeadAfter when there is something to send', () => {
     const sites = linkedSites();
     sites.world.run(5000);
