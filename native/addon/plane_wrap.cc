@@ -177,6 +177,9 @@ void PlaneWrap::Report(Napi::Env env, Plane::Outcome outcome) {
     case Plane::Outcome::kStillInUse:
       message = "the peer still has sessions";
       break;
+    case Plane::Outcome::kTooLarge:
+      message = "the datagram is too large";
+      break;
   }
   Napi::RangeError::New(env, message).ThrowAsJavaScriptException();
 }
@@ -316,7 +319,7 @@ Napi::Value PlaneWrap::SendDatagram(const Napi::CallbackInfo& info) {
   return none;
 }
 
-// sealAndSend(slot, contentType, octets, remote | undefined, port, local | undefined)
+// sealAndSend(slot, contentType, octets, remote | undefined, port, local | undefined): false when it is too large
 Napi::Value PlaneWrap::SealAndSend(const Napi::CallbackInfo& info) {
   const Napi::Value none = info.Env().Undefined();
   Plane* plane = Open(info.Env());
@@ -333,9 +336,11 @@ Napi::Value PlaneWrap::SealAndSend(const Napi::CallbackInfo& info) {
     path = ToPath(info, 3);
     if (!path) return none;
   }
-  Report(info.Env(),
-         plane->SealAndSend(static_cast<Slot>(*slot), static_cast<std::uint8_t>(*type), *fragment, path));
-  return none;
+  const Plane::Outcome outcome =
+      plane->SealAndSend(static_cast<Slot>(*slot), static_cast<std::uint8_t>(*type), *fragment, path);
+  if (outcome == Plane::Outcome::kTooLarge) return Napi::Boolean::New(info.Env(), false);
+  Report(info.Env(), outcome);
+  return Napi::Boolean::New(info.Env(), true);
 }
 
 // inject(peer, octets)

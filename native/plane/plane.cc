@@ -290,13 +290,20 @@ Plane::Outcome Plane::RemovePeer(PeerId id) {
 }
 
 void Plane::SendDatagram(const Path& path, Bytes datagram) {
+  // Best effort, as the network is.
+  static_cast<void>(Transmit(path, datagram));
+}
+
+Status Plane::Transmit(const Path& path, Bytes datagram) {
   const UdpSocket* socket = sockets_.SendingOf(0, path);
-  if (socket == nullptr) return;
+  if (socket == nullptr) return Done{};
   ThreadCounters& counters = shared_->counters[shared_->main_thread()];
   counters.udp_transmit_calls.Add();
-  if (!dtunnel::SendDatagram(SendTarget::Make(socket->fd(), path), datagram)) return;
+  const Status sent = dtunnel::SendDatagram(SendTarget::Make(socket->fd(), path), datagram);
+  if (!sent) return sent;
   counters.udp_transmit_datagrams.Add();
   counters.udp_transmit_bytes.Add(datagram.size());
+  return sent;
 }
 
 Plane::Outcome Plane::SealAndSend(Slot slot, std::uint8_t type, Bytes fragment, const std::optional<Path>& path) {
@@ -319,8 +326,9 @@ Plane::Outcome Plane::SealAndSend(Slot slot, std::uint8_t type, Bytes fragment, 
   SessionCounters& counters = session->counters[shared_->main_thread()];
   counters.sealed_records.Add();
   counters.sealed_bytes.Add(fragment.size());
-  SendDatagram(path ? *path : session->owned_path->path, Bytes(record.data(), size));
-  return Outcome::kDone;
+  const Status sent = Transmit(path ? *path : session->owned_path->path, Bytes(record.data(), size));
+  // Our sockets take no path MTU from ICMP (udp.cc), so nobody but this machine's own routes and devices says so.
+  return !sent && sent.error().code == EMSGSIZE ? Outcome::kTooLarge : Outcome::kDone;
 }
 
 Plane::Outcome Plane::Inject(PeerId id, Bytes packet) {

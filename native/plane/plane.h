@@ -52,7 +52,7 @@ struct SessionTotals {
 class Plane {
  public:
   // What a method refuses; anything but kDone is a mistake of the caller's, never of the network's.
-  enum class Outcome { kDone, kNoPeer, kNoSession, kSlotTaken, kBadKeys, kStillInUse };
+  enum class Outcome { kDone, kNoPeer, kNoSession, kSlotTaken, kBadKeys, kStillInUse, kTooLarge };
 
   // `wake` is called from any thread when TakeEvents has something.
   static Result<std::unique_ptr<Plane>> Open(const PlaneConfig& config, std::function<void()> wake);
@@ -88,6 +88,7 @@ class Plane {
   Outcome RemovePeer(PeerId peer);
 
   void SendDatagram(const Path& path, Bytes datagram);
+  // kTooLarge: the record is sealed, but the device it would leave by takes none of that size.
   Outcome SealAndSend(Slot slot, std::uint8_t type, Bytes fragment, const std::optional<Path>& path);
   Outcome Inject(PeerId peer, Bytes packet);
 
@@ -125,6 +126,7 @@ class Plane {
   std::size_t session_octets() const;
 
  private:
+  Status Transmit(const Path& path, Bytes datagram);
   Plane(const PlaneConfig& config, AeadSuite suite);
   // Of the sockets that are bound: publishes them and starts the threads.
   Status Start(const PlaneConfig& config);

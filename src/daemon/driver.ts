@@ -160,9 +160,12 @@ export class Driver {
       case 'retire':
         plane.retire(effect.slot);
         break;
-      case 'seal':
-        plane.sealAndSend(effect.slot, effect.contentType, effect.fragment, effect.path);
+      case 'seal': {
+        const { slot, contentType, fragment, path } = effect;
+        if (plane.sealAndSend(slot, contentType, fragment, path)) break;
+        this.enqueue((tunnel, now) => tunnel.refused(slot, fragment.length, now));
         break;
+      }
       case 'inject':
         plane.inject(effect.peer, effect.packet);
         break;

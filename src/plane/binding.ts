@@ -63,7 +63,7 @@ export interface AddonPlane {
     remoteAddress?: Uint8Array,
     remotePort?: number,
     localAddress?: Uint8Array,
-  ): void;
+  ): boolean;
   inject(peer: number, packet: Uint8Array): void;
   rebind(listen: readonly AddonListen[]): void;
   /** False: one of them holds datagrams yet, and it is to be called again when they have been read. */

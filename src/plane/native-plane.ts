@@ -151,13 +151,11 @@ class NativePlane implements Plane {
     this.#addon.sendDatagram(addressBytes(path.remote.address), path.remote.port, toOctets(path.local), datagram);
   }
 
-  sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): void {
-    if (path === undefined) {
-      this.#addon.sealAndSend(slot, contentType, fragment);
-    } else {
-      const { remote, local } = path;
-      this.#addon.sealAndSend(slot, contentType, fragment, addressBytes(remote.address), remote.port, toOctets(local));
-    }
+  sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): boolean {
+    if (path === undefined) return this.#addon.sealAndSend(slot, contentType, fragment);
+    const { remote, local } = path;
+    const address = addressBytes(remote.address);
+    return this.#addon.sealAndSend(slot, contentType, fragment, address, remote.port, toOctets(local));
   }
 
   inject(peer: PeerId, packet: Uint8Array): void {

@@ -39,9 +39,10 @@ export interface Plane {
   sendDatagram(path: Path, datagram: Uint8Array): void;
   /**
    * Seals `fragment` as the next record of `slot` and sends it, along `path` if given (path probes), else the
-   * session's. Best effort. `dontFragment` sends it with DF although it exceeds the known path MTU (path-MTU probe).
+   * session's, whatever the known path MTU. Best effort. False: the datagram is larger than what the device takes that
+   * it would leave by; no more than this machine's own set-up has a say in that.
    */
-  sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): void;
+  sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): boolean;
   /** Hands an inner IP packet to the TUN device as if it had arrived from `peer` (source check included). */
   inject(peer: PeerId, packet: Uint8Array): void;
 

@@ -52,6 +52,8 @@ export interface TunnelFace {
   confirmed(slot: SessionSlot, now: Instant): void;
   /** An authenticated newest record of a session came along another path. */
   moved(slot: SessionSlot, path: Path, now: Instant): void;
+  /** A record with a fragment of this length is larger than the device takes that it was to leave by. */
+  refused(slot: SessionSlot, length: number, now: Instant): void;
   /** Answer to `resolve`. */
   resolved(host: string, answer: Resolution, now: Instant): void;
   /** Local addresses (now `ours`) or routes changed (netlink): paths may be gone, better ones may be there. */

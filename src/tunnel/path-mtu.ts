@@ -113,6 +113,15 @@ export function acknowledgePathMtu(state: PathMtuState, size: number, now: Insta
   };
 }
 
+/**
+ * The state after our own device refused a probe of `size` for a larger one. That is no matter of loss: asking again would
+ * be in vain. A probe whether `mtu` is still carried is judged by its silence, since a route may be changing.
+ */
+export function refusePathMtu(state: PathMtuState, size: number, now: Instant): PathMtuState {
+  if (state.probe?.for !== 'raise' || state.probe.size !== size) return state;
+  return { ...state, probe: undefined, failed: size, raiseAt: now };
+}
+
 /** IP and UDP headers around a datagram. */
 export function ipAndUdp(family: 4 | 6): number {
   return (family === 4 ? 20 : 40) + 8;

@@ -43,7 +43,7 @@ import {
   type Rest,
 } from './liveness.ts';
 import type { PathMemory } from './path-memory.ts';
-import { acknowledgePathMtu, decidePathMtu, type PathMtuState } from './path-mtu.ts';
+import { acknowledgePathMtu, decidePathMtu, type PathMtuState, refusePathMtu } from './path-mtu.ts';
 import { decideMove, decideRoaming, provesPath, type RoamingState, samePath } from './roaming.ts';
 
 /** What a session is for at a check; from the peer's settings and its choice. */
@@ -329,6 +329,12 @@ export class Session {
     const decision = decideMove(this.#roaming, path, this.#context.crypto.random(TOKEN_LENGTH), now);
     this.#roaming = decision.state;
     this.#challenge();
+    this.checkAt = now;
+  }
+
+  /** Our own machine does not send a record with a fragment of this length. */
+  refused(length: number, now: Instant): void {
+    this.#adoptPathMtu(refusePathMtu(this.memory.pathMtu, length + this.overhead, now));
     this.checkAt = now;
   }
 

@@ -157,6 +157,14 @@ export class Tunnel implements TunnelFace {
     this.#settleTouched(now);
   }
 
+  refused(slot: SessionSlot, length: number, now: Instant): void {
+    const found = this.#find(slot);
+    if (found === undefined) return;
+    found.session.refused(length, now);
+    this.#touched.add(found.peer);
+    this.#settleTouched(now);
+  }
+
   resolved(host: string, answer: Resolution, now: Instant): void {
     this.#resolving.delete(host);
     for (const peer of this.#byHost.get(host) ?? []) {

@@ -74,7 +74,15 @@ describe.skipIf(reason !== undefined)('path MTU', () => {
 
   it('sends probes that are larger than the known path MTU, with DF', async () => {
     const before = (await pair.b.stats()).control;
-    await pair.a.call('sealAndSend', SLOT_A, 23, new Uint8Array(1400).fill(1));
+    expect(await pair.a.call('sealAndSend', SLOT_A, 23, new Uint8Array(1400).fill(1))).toBe(true);
+    await expect.poll(async () => (await pair.b.stats()).control - before).toBe(1n);
+  });
+
+  it('says which probes are larger than what the device outside takes', async () => {
+    const before = (await pair.b.stats()).control;
+    expect(await pair.a.call('sealAndSend', SLOT_A, 23, new Uint8Array(1473).fill(1))).toBe(false);
+    expect(await pair.a.call('sealAndSend', SLOT_A, 23, new Uint8Array(4000).fill(1))).toBe(false);
+    expect(await pair.a.call('sealAndSend', SLOT_A, 23, Uint8Array.of(1))).toBe(true);
     await expect.poll(async () => (await pair.b.stats()).control - before).toBe(1n);
   });
 

@@ -47,6 +47,8 @@ export interface MemoryPlaneOptions {
   readonly local: Endpoint;
   /** Puts a datagram on the wire. */
   readonly transmit: (path: Path, datagram: Uint8Array) => void;
+  /** The largest that the device behind the socket takes. Default: any. */
+  readonly largest?: number | undefined;
   /** An inner packet comes out of the device. */
   readonly deliver: (packet: Uint8Array, peer: PeerId) => void;
   readonly onEvent: (event: PlaneEvent) => void;
@@ -236,10 +238,13 @@ export class MemoryPlane implements Plane {
     this.#options.transmit(path, datagram);
   }
 
-  sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): void {
+  sealAndSend(slot: SessionSlot, contentType: number, fragment: Uint8Array, path?: Path): boolean {
     this.#mustRun();
     const session = this.#at(slot);
-    this.#options.transmit(path ?? session.path, this.#seal(session, contentType, fragment));
+    const record = this.#seal(session, contentType, fragment);
+    if (record.length > (this.#options.largest ?? record.length)) return false;
+    this.#options.transmit(path ?? session.path, record);
+    return true;
   }
 
   inject(peer: PeerId, packet: Uint8Array): void {

@@ -41,6 +41,8 @@ export interface WorldOptions {
   readonly quality?: WireQuality;
   readonly engines?: Engines;
   readonly cipher?: RecordCipher;
+  /** Octets of UDP payload that the sites' own devices take. Default: any. */
+  readonly largest?: number;
 }
 
 /** How a site is made. */
@@ -367,9 +369,12 @@ export class Site {
       case 'retire':
         plane.retire(effect.slot);
         break;
-      case 'seal':
-        plane.sealAndSend(effect.slot, effect.contentType, effect.fragment, effect.path);
+      case 'seal': {
+        const { slot, contentType, fragment, path } = effect;
+        if (!plane.sealAndSend(slot, contentType, fragment, path))
+          this.tunnel.refused(slot, fragment.length, this.#world.now);
         break;
+      }
       case 'inject':
         plane.inject(effect.peer, effect.packet);
         break;
@@ -403,6 +408,7 @@ export class Site {
       clock: () => this.#world.now,
       local: { address, port: this.options.port ?? 4433 },
       transmit: (path, datagram) => this.#world.transmit(this, path, datagram),
+      largest: this.#world.options.largest,
       deliver: (packet) => this.#deliver(packet),
       onEvent: (event) => {
         if (plane === this.plane) this.#pending.push(event);

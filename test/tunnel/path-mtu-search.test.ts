@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { bothWays, linked, linkedSites, twoSites } from './sites.ts';
 import { World } from '../support/world.ts';
 
@@ -24,6 +24,32 @@ describe('path MTU', () => {
   it('is found in the first round trip on Ethernet', () => {
     const sites = linkedSites();
     expect(sites.world.until(() => mtuOf(sites) === 1472)).toBeLessThanOrEqual(20);
+  });
+
+  it('asks once only for what its own device does not take', () => {
+    const sites = twoSites({ largest: 1472 });
+    const sealed = vi.spyOn(sites.paris.plane, 'sealAndSend');
+    sites.berlin.start();
+    sites.paris.start();
+    sites.world.run(590_000);
+    expect(mtuOf(sites)).toBe(1472);
+    expect(sealed.mock.results.filter(({ value }) => value === false).length).toBe(1);
+    // PMTU_RAISE_TIMER: the device may have been given another MTU.
+    sites.world.run(60_000);
+    expect(sealed.mock.results.filter(({ value }) => value === false).length).toBe(2);
+  });
+
+  it('finds the largest size below what its own device takes', () => {
+    for (const [largest, found] of [
+      [1422, 1422],
+      [1372, 1372],
+      [1349, 1345],
+    ] as const) {
+      const sites = linkedSites({ largest });
+      sites.world.run(3000);
+      expect(mtuOf(sites)).toBeGreaterThanOrEqual(found);
+      expect(mtuOf(sites)).toBeLessThanOrEqual(largest);
+    }
   });
 
   it('respects a configured ceiling', () => {
