@@ -1,4 +1,3 @@
-import { createSocket } from 'node:dgram';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { monotonicClock } from '../../src/base/clock.ts';
@@ -9,12 +8,12 @@ import type { Identity } from '../../src/crypto/identity.ts';
 import { systemRandom } from '../../src/crypto/random.ts';
 import { Driver } from '../../src/daemon/driver.ts';
 import { timerAlarms } from '../../src/daemon/timer-alarm.ts';
-import { parseAddress } from '../../src/net/address.ts';
-import type { Path } from '../../src/net/endpoint.ts';
+import { type Address, parseAddress } from '../../src/net/address.ts';
 import type { TunnelEvent } from '../../src/tunnel/effects.ts';
 import { Tunnel } from '../../src/tunnel/tunnel.ts';
 import { MemoryPlane } from '../../test/support/memory-plane.ts';
 import { HUB_PORT, innerPrefix, outerAddress, SPOKE_PORT, SpokeIdentities } from './names.ts';
+import { ipv4Number, Wire } from './wire.ts';
 
 /** What this process tells its parent, one JSON object a line, whenever it changed. Times: ms, monotonic. */
 export interface SpokesReport {
@@ -31,9 +30,9 @@ export interface SpokesReport {
 }
 
 /**
- * The far ends of a hub: whole tunnels, each with its own identity, address and socket, on a data plane in memory. Reads
- * from its standard input: `mark` counts anew; `talk` and `hush`: every spoke sends a packet a second, or nothing. Ends
- * with it.
+ * The far ends of a hub: whole tunnels, each with its own identity and address, on a data plane in memory and one TUN
+ * device (descriptor 3) for all. Reads from its standard input: `mark` counts anew; `talk` and `hush`: every spoke sends a
+ * packet a second, or nothing. Ends with it.
  */
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -48,15 +47,28 @@ async function main(): Promise<void> {
   const tally = new Tally();
   const identities = new SpokeIdentities(identity);
   const planes: MemoryPlane[] = [];
+  const path = { remote: { address: addressOf(hub), port: HUB_PORT }, local: undefined };
+  const byAddress = new Map<number, MemoryPlane>();
+  const wire = new Wire({
+    descriptor: DEVICE,
+    hub: { address: ipv4Number(hub), port: HUB_PORT },
+    spokePort: SPOKE_PORT,
+    onDatagram: (address, datagram) => byAddress.get(address)?.receive(path, datagram),
+  });
   for (let index = 0; index < Number(count); index++) {
-    const plane = await startSpoke(
-      identities.identity(index),
-      spokeSettings(index, hub, fingerprint),
-      hub,
+    const outer = ipv4Number(outerAddress(index));
+    const spoke = makeSpoke({
+      identity: identities.identity(index),
+      settings: spokeSettings(index, hub, fingerprint),
       index,
       tally,
-    );
-    planes.push(plane);
+      transmit: (datagram) => wire.send(outer, datagram),
+    });
+    byAddress.set(outer, spoke.plane);
+    planes.push(spoke.plane);
+    spoke.start();
+    // What has come is taken between the calls.
+    if (index % STARTS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   tally.state = 'running';
   const lines = createInterface({ input: process.stdin });
@@ -121,27 +133,21 @@ class Tally {
   }
 }
 
-async function startSpoke(
-  identity: Identity,
-  settings: Settings,
-  hub: string,
-  index: number,
-  tally: Tally,
-): Promise<MemoryPlane> {
-  const remote = parseAddress(hub);
-  const local = parseAddress(outerAddress(index));
-  invariant(remote !== undefined && local !== undefined, 'addresses are addresses');
-  const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 18 });
-  // The hub may be down: what ICMP says of that is as good as silence.
-  socket.on('error', () => undefined);
-  await new Promise<void>((resolve) => socket.bind(SPOKE_PORT, outerAddress(index), resolve));
-  // A socket that is connected looks no address up for each datagram.
-  await new Promise<void>((resolve) => socket.connect(HUB_PORT, hub, resolve));
-  const path: Path = { remote: { address: remote, port: HUB_PORT }, local: undefined };
+interface Spoke {
+  readonly identity: Identity;
+  readonly settings: Settings;
+  readonly index: number;
+  readonly tally: Tally;
+  readonly transmit: (datagram: Uint8Array) => void;
+}
+
+function makeSpoke({ identity, settings, index, tally, transmit }: Spoke): { plane: MemoryPlane; start: () => void } {
   const plane = new MemoryPlane({
     clock: monotonicClock,
-    local: { address: local, port: SPOKE_PORT },
-    transmit: (_, datagram) => socket.send(datagram),
+    local: { address: addressOf(outerAddress(index)), port: SPOKE_PORT },
+    transmit: (_, datagram) => transmit(datagram),
+    // What Ethernet carries over IPv4.
+    largest: 1472,
     deliver: () => undefined,
     onEvent: (event) => driver.planeEvent(event),
   });
@@ -161,9 +167,13 @@ async function startSpoke(
     onFinished: () => undefined,
     onPlaneNotice: () => undefined,
   });
-  socket.on('message', (datagram) => plane.receive(path, datagram));
-  driver.input((tunnel, now) => tunnel.start(now));
-  return plane;
+  return { plane, start: () => driver.input((tunnel, now) => tunnel.start(now)) };
+}
+
+function addressOf(text: string): Address {
+  const address = parseAddress(text);
+  invariant(address !== undefined, 'addresses are addresses');
+  return address;
 }
 
 /** An IPv4 packet of an unused protocol from spoke `index` to the hub. */
@@ -179,6 +189,10 @@ function smallPacket(index: number): Uint8Array {
   new DataView(packet.buffer).setUint16(10, ~sum & 0xffff);
   return packet;
 }
+
+/** The TUN device that this process was started with. */
+const DEVICE = 3;
+const STARTS_PER_TURN = 16;
 
 const TALK_INTERVAL_MS = 1000;
 const TALK_TURNS = 10;
