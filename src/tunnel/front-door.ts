@@ -7,6 +7,7 @@ import { Reader } from '../wire/reader.ts';
 import { Association, type AssociationOwner } from './association.ts';
 import type { Context, Doorkeeper } from './context.ts';
 import type { HandshakeTrigger } from './effects.ts';
+import { senderOf } from './flight-sender.ts';
 import { helloRandom } from './hello.ts';
 import {
   CALLBACK_BURST,
@@ -176,12 +177,11 @@ export class FrontDoor implements AssociationOwner {
     }
     const here = this.#context.registry.along(path);
     if (type === ALERT) this.#doubt(here, now);
-    const handshaking = here.filter(
-      (association) => !association.installed && (association.role === 'client' || !fromServer(message)),
-    );
+    const sender = senderOf(datagram);
+    const handshaking = here.filter((association) => !association.installed && association.role !== sender);
     // A client that has not seen our last flight repeats its own: only an established server can answer that.
     const established =
-      type === ALERT || fromServer(message)
+      type === ALERT || sender === 'server'
         ? undefined
         : here.findLast((association) => association.installed && association.role === 'server');
     // Two where both ends call each other and the far end chooses: what both roles send may be for either.
@@ -410,11 +410,6 @@ interface HalfOpen extends Scheduled {
   readonly association: Association;
   /** Random of the accepted hello: a repetition of it belongs to the same handshake. */
   readonly random: string;
-}
-
-/** Whether only servers send this handshake message (RFC 5246 §7.4, RFC 6347 §4.3.2). */
-function fromServer(message: number | undefined): boolean {
-  return message !== undefined && [0, 2, 3, 12, 13, 14].includes(message);
 }
 
 /** What shares a rate limit: an IPv4 address, or an IPv6 /64, which one host may own. */
