@@ -1,5 +1,6 @@
 import { type Fingerprint, type Instant, later, type PathMtu, type SessionSlot } from '../base/brand.ts';
 import type { CloseReason, Established } from '../dtls/effects.ts';
+import { senderOf } from '../dtls/flight-sender.ts';
 import { type Address, addressBytes, family } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
 import { equalBytes, toHex } from '../wire/bytes.ts';
@@ -7,7 +8,6 @@ import { Reader } from '../wire/reader.ts';
 import { Association, type AssociationOwner } from './association.ts';
 import type { Context, Doorkeeper } from './context.ts';
 import type { HandshakeTrigger } from './effects.ts';
-import { senderOf } from './flight-sender.ts';
 import { helloRandom } from './hello.ts';
 import {
   CALLBACK_BURST,
@@ -177,7 +177,7 @@ export class FrontDoor implements AssociationOwner {
     }
     const here = this.#context.registry.along(path);
     if (type === ALERT) this.#doubt(here, now);
-    const sender = senderOf(datagram);
+    const sender = senderOf(datagram, CONNECTION_ID_LENGTH);
     const handshaking = here.filter((association) => !association.installed && association.role !== sender);
     // A client that has not seen our last flight repeats its own: only an established server can answer that.
     const established =

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { senderOf } from '../../src/tunnel/flight-sender.ts';
+import { senderOf } from '../../src/dtls/flight-sender.ts';
+import { CONNECTION_ID_LENGTH } from '../../src/tunnel/limits.ts';
 import { bothWays, linked, linkedSites, REAL, twoSites } from './sites.ts';
 
 describe('calls that cross', () => {
@@ -43,7 +44,11 @@ describe('calls that cross', () => {
     const flight: Uint8Array[] = [];
     const other = twoSites(REAL);
     other.world.filter = (from, _to, datagram) => {
-      if (from === other.paris && senderOf(datagram) === 'client' && datagram[13] === CERTIFICATE) {
+      if (
+        from === other.paris &&
+        senderOf(datagram, CONNECTION_ID_LENGTH) === 'client' &&
+        datagram[13] === CERTIFICATE
+      ) {
         flight.push(datagram.slice());
       }
       return true;
@@ -72,7 +77,7 @@ describe('calls that cross', () => {
       const isPlain = datagram[0] === 22 && datagram[4] === 0;
       const sender = from === paris ? 'client' : 'server';
       if (isPlain) sent.set(sender, (sent.get(sender) ?? new Set()).add(Number(datagram[13])));
-      if (isPlain) expect(senderOf(datagram)).toBe(sender);
+      if (isPlain) expect(senderOf(datagram, CONNECTION_ID_LENGTH)).toBe(sender);
       return true;
     };
     berlin.start();
@@ -98,8 +103,8 @@ describe('calls that cross', () => {
       CERTIFICATE,
       ...Array(11).fill(0),
     );
-    expect(senderOf(certificateAlone)).toBeUndefined();
-    expect(senderOf(certificateAlone.subarray(0, 20))).toBeUndefined();
+    expect(senderOf(certificateAlone, CONNECTION_ID_LENGTH)).toBeUndefined();
+    expect(senderOf(certificateAlone.subarray(0, 20), CONNECTION_ID_LENGTH)).toBeUndefined();
   });
 });
 

@@ -1,16 +1,16 @@
-import type { Role } from '../dtls/effects.ts';
-import { fragmentsIn } from '../dtls/handshake/reassembly.ts';
-import { HANDSHAKE_CODES } from '../dtls/messages/types.ts';
-import { CONTENT, recordsIn } from '../dtls/record.ts';
-import { CONNECTION_ID_LENGTH } from './limits.ts';
+import type { Role } from './effects.ts';
+import { fragmentsIn } from './handshake/reassembly.ts';
+import { HANDSHAKE_CODES } from './messages/types.ts';
+import { CONTENT, recordsIn } from './record.ts';
 
 /**
  * The role of who sent the handshake messages in a datagram, as far as they are in the clear; undefined when they are
  * what either sends. Where two ends call each other there are two handshakes between the same addresses, and their
- * messages have the same numbers (RFC 5246 §7.3, RFC 6347 §4.2.4).
+ * messages have the same numbers (RFC 5246 §7.3, RFC 6347 §4.2.4). `connectionIdLength` is that of the ids which records
+ * to us carry.
  */
-export function senderOf(datagram: Uint8Array): Role | undefined {
-  for (const record of recordsIn(datagram, CONNECTION_ID_LENGTH)) {
+export function senderOf(datagram: Uint8Array, connectionIdLength: number): Role | undefined {
+  for (const record of recordsIn(datagram, connectionIdLength)) {
     if (record?.type !== CONTENT.handshake || record.epoch !== 0) continue;
     for (const fragment of fragmentsIn(record.fragment)) {
       if (fragment === undefined) break;
