@@ -1,6 +1,8 @@
 #include "addon/plane_wrap.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "addon/convert.h"
 #include "addon/plane_arguments.h"
@@ -28,7 +30,7 @@ Napi::Value ToNumbers(Napi::Env env, const std::vector<std::uint32_t>& words) {
 }
 
 // Adds `words` to the end of `out`, or onto what was appended at `base`.
-void Accumulate(const std::vector<std::uint64_t>& words, std::size_t base, std::vector<std::uint64_t>* out) {
+void Accumulate(std::span<const std::uint64_t> words, std::size_t base, std::vector<std::uint64_t>* out) {
   if (out->size() == base) out->resize(base + words.size());
   for (std::size_t i = 0; i < words.size(); ++i) (*out)[base + i] += words[i];
 }
@@ -40,9 +42,11 @@ std::vector<std::uint64_t> WordsOf(const Counters& counters) {
   return words;
 }
 
-// The order of `SESSION_WORDS`.
-std::vector<std::uint64_t> WordsOf(const SessionTotals& t) {
-  return {t.sealed_records, t.sealed_bytes, t.opened_records, t.opened_bytes, t.failed_opens, t.last_receive_ns};
+// The order of `SessionRow` in src/plane/stats.ts.
+constexpr std::size_t kSessionWords = 7;
+std::array<std::uint64_t, kSessionWords> WordsOf(const SessionTotals& t) {
+  return {t.sealed_records, t.sealed_bytes,    t.opened_records, t.opened_bytes,
+          t.failed_opens,   t.last_receive_ns, t.sealed_large};
 }
 
 // Events as flat rows: thousands a second come, and an object with a name for everything takes longer to make than to
@@ -456,7 +460,7 @@ Napi::Value PlaneWrap::TakeEvents(const Napi::CallbackInfo& info) {
   return events;
 }
 
-// session(slot, words): writes SESSION_WORDS to `words`; false: no such session. The array is the caller's, since making
+// session(slot, words): writes kSessionWords to `words`; false: no such session. The array is the caller's, since making
 // one takes longer than all the rest and ten thousand sessions are looked at all the time.
 Napi::Value PlaneWrap::SessionOf(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -464,7 +468,7 @@ Napi::Value PlaneWrap::SessionOf(const Napi::CallbackInfo& info) {
   if (plane == nullptr) return env.Undefined();
   const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
   if (!slot) return env.Undefined();
-  const auto words = ToWords(info[1], kSessionCounterWords, "words");
+  const auto words = ToWords(info[1], kSessionWords, "words");
   if (!words) return env.Undefined();
   const auto totals = plane->SessionOf(static_cast<Slot>(*slot));
   if (totals) std::ranges::copy(WordsOf(*totals), words->begin());

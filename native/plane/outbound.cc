@@ -278,6 +278,7 @@ void Outbound::Seal(const Job& job, std::uint8_t* packet, std::size_t size, Reco
   SessionCounters& counters = session.counters[thread_];
   counters.sealed_records.Add();
   counters.sealed_bytes.Add(size);
+  if (size + session.write_overhead > kCarriedEverywhere) counters.sealed_large.Add();
 }
 
 void Outbound::TooBig(const Job& job) {

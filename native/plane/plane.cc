@@ -376,6 +376,7 @@ SessionTotals Plane::TotalsOf(const Session& session) const {
     totals.opened_bytes += c.opened_bytes.value();
     totals.failed_opens += c.failed_opens.value();
     totals.last_receive_ns = std::max(totals.last_receive_ns, c.last_receive_ns.value());
+    totals.sealed_large += c.sealed_large.value();
   }
   return totals;
 }

@@ -47,6 +47,7 @@ struct SessionTotals {
   std::uint64_t opened_bytes = 0;
   std::uint64_t failed_opens = 0;
   std::uint64_t last_receive_ns = 0;
+  std::uint64_t sealed_large = 0;
 };
 
 class Plane {

@@ -69,9 +69,14 @@ struct alignas(64) SessionCounters {
   Counter opened_bytes;
   Counter failed_opens;
   Counter last_receive_ns;  // 0: never
+  Counter sealed_large;     // of sealed_records, inner packets only; a successor counts anew
 };
 
+// All but sealed_large, which a handover carries.
 inline constexpr std::size_t kSessionCounterWords = 6;
+
+// UDP payload that every path carries: an IPv4 packet of 576 octets (RFC 1122 §3.3.3). What is longer is large.
+inline constexpr std::size_t kCarriedEverywhere = 548;
 
 // The keys of a session as they were installed. Ciphers hold them expanded, with other key schedules in other programs:
 // a successor needs these.

@@ -272,6 +272,11 @@ export interface SessionStats {
   /** Records and plaintext octets sealed and opened under its keys. */
   readonly sealedRecords: bigint;
   readonly sealedBytes: bigint;
+  /**
+   * Inner packets sealed into datagrams that not every path carries (more than 548 octets of UDP payload, RFC 1122 §3.3.3), since
+   * this process began.
+   */
+  readonly sealedLarge: bigint;
   readonly openedRecords: bigint;
   readonly openedBytes: bigint;
   /** Openings whose tag was wrong (RFC 9147 §4.5.3 limits these). */

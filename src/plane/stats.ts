@@ -53,7 +53,7 @@ const WORDS_BEFORE_DROPS = 7;
 const PEER_WORDS = WORDS_BEFORE_DROPS + DROP_WORDS;
 
 /** Words of a session, which the addon writes where it is told to. */
-export const SESSION_WORDS = 6;
+export const SESSION_WORDS = 7;
 
 /** The counters of `raw` as the rest of the program sees them. */
 export function decodeStats(raw: AddonStats): PlaneStats {
@@ -99,8 +99,9 @@ export function decodeStats(raw: AddonStats): PlaneStats {
 
 /** The counters of one session; `words` may be written to again. */
 export function decodeSession(words: BigUint64Array): SessionStats {
-  const { sealedRecords, sealedBytes, openedRecords, openedBytes, failedOpens, lastReceive } = new SessionRow(words, 0);
-  return { sealedRecords, sealedBytes, openedRecords, openedBytes, failedOpens, lastReceive };
+  const row = new SessionRow(words, 0);
+  const { sealedRecords, sealedBytes, sealedLarge, openedRecords, openedBytes, failedOpens, lastReceive } = row;
+  return { sealedRecords, sealedBytes, sealedLarge, openedRecords, openedBytes, failedOpens, lastReceive };
 }
 
 // Rows of ten thousand peers are a quarter of a million words, most of which nobody asks for: read when asked.
@@ -184,6 +185,10 @@ class SessionRow implements SessionStats {
 
   get lastReceive(): Instant | undefined {
     return instantOf(wordAt(this.#words, this.#from + 5));
+  }
+
+  get sealedLarge(): bigint {
+    return wordAt(this.#words, this.#from + 6);
   }
 }
 

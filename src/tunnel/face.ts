@@ -12,6 +12,8 @@ import type { TunnelExport, TunnelState } from './handover.ts';
 export interface SessionReadings {
   readonly sealedRecords: bigint;
   readonly sealedBytes: bigint;
+  /** Inner packets sent in datagrams longer than `PATH_MTU_MIN`, since this process began. */
+  readonly sealedLarge: bigint;
   readonly openedRecords: bigint;
   readonly openedBytes: bigint;
   readonly failedOpens: bigint;

@@ -8,6 +8,7 @@ import { UNHEARD_FOR } from './limits.ts';
  */
 export class Hearing {
   #unheardAt: Instant | undefined;
+  #repliedAt: Instant | undefined;
   #answeredAt: Instant | undefined;
 
   /** A probe of ours was answered. */
@@ -15,9 +16,16 @@ export class Hearing {
     this.#answeredAt = now;
   }
 
-  /** The far end has repeated a question. */
-  unheard(now: Instant): void {
+  /** A question of the far end is being answered. */
+  replied(now: Instant): void {
+    this.#repliedAt = now;
+  }
+
+  /** The far end has repeated a question. Yields since when it does not hear us: it has missed our last reply. */
+  unheard(now: Instant): Instant {
     this.#unheardAt = now;
+    const since = Math.max(this.#repliedAt ?? NEVER, this.#answeredAt ?? NEVER) as Instant;
+    return now - since < UNHEARD_FOR ? since : now;
   }
 
   /** When what came last that can be taken for an answer, given when anything did. */

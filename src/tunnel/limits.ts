@@ -271,7 +271,7 @@ export const PATH_MTU_TIMER_MAX: Duration = seconds(3);
 export const PATH_MTU_RAISE: Duration = seconds(600);
 export const PATH_MTU_RAISE_LOW: Duration = seconds(30);
 
-/** CONFIRMATION_TIMER while traffic flows. All peers together verify at most 200 times a second. */
+/** CONFIRMATION_TIMER while packets are sent that a narrower path would not carry. All peers together verify at most 200 times a second. */
 export const PATH_MTU_VERIFY: Duration = ms(500);
 export const PATH_MTU_VERIFY_PER_PEER: Duration = ms(5);
 

@@ -89,9 +89,9 @@ export function newLiveness(now: Instant): LivenessState {
   return { askedAt: undefined, unanswered: 0, lastProbe: now, lastCheck: now, plannedCheck: now };
 }
 
-/** The state with a question pending since `now`: the next check probes at once. */
-export function askAtOnce(state: LivenessState, now: Instant): LivenessState {
-  return { ...state, askedAt: state.askedAt ?? now, lastProbe: NEVER, plannedCheck: now };
+/** The state with a question pending since `since`: the next check probes at once. */
+export function askAtOnce(state: LivenessState, now: Instant, since: Instant): LivenessState {
+  return { ...state, askedAt: state.askedAt ?? since, lastProbe: NEVER, plannedCheck: now };
 }
 
 /** Judges an association and says whether to probe it. */
@@ -142,7 +142,11 @@ function stillAsked(before: LivenessState, input: LivenessInput): Instant | unde
   }
   // Something was sent after the previous check and nothing has come since that check: it was sent then at the earliest.
   if (input.sent && lastReceive < before.lastCheck) return before.lastCheck;
-  return undefined;
+  // Something was sent and it has been quiet for longer than an answer takes. It may have been sent before that: where
+  // DeadAfter is short, asking makes sure.
+  const quiet = between(lastReceive, now) > Math.max(input.timeout, input.deadAfter * QUIET_SHARE);
+  const askable = input.answersProbes && between(before.lastProbe, now) >= ASK_AGAIN;
+  return input.sent && quiet && askable ? now : undefined;
 }
 
 function judge(silence: Duration, unanswered: number, deadAfter: Duration, input: LivenessInput): Health {
@@ -224,6 +228,10 @@ const NEVER = Number.NEGATIVE_INFINITY as Instant;
 /** The first few probes follow each other faster, to tell a lost one from trouble soon. */
 const FIRST_PROBES = 6;
 const PROBE_FIRST = ms(100);
+
+/** Quiet that need not mean anything is asked about when it is this share of DeadAfter, and this often at most. */
+const QUIET_SHARE = 0.1;
+const ASK_AGAIN = ms(500);
 
 /** A check this much later than planned means that we were not running. */
 const STALL = ms(500);

@@ -41,13 +41,13 @@ export interface PathMtuInput {
   readonly family: 4 | 6;
   /** Largest size worth trying: from a configured MTU. */
   readonly ceiling: number;
-  /** Inner packets are being sent: only then does a black hole matter. */
-  readonly busy: boolean;
+  /** Packets were sent that the path need not carry: only then does a black hole matter. */
+  readonly matters: boolean;
   /** The peer answers small probes: otherwise silence says nothing about sizes. */
   readonly answering: boolean;
   readonly timeout: Duration;
   readonly loss: number;
-  /** Pause between confirmations while busy. */
+  /** Pause between confirmations while that matters. */
   readonly verifyEvery: Duration;
 }
 
@@ -92,7 +92,7 @@ export function decidePathMtu(before: PathMtuState, input: PathMtuInput): PathMt
     if (size !== undefined && input.answering) return begin(state, 'raise', size, input);
     if (size === undefined) return rest(state, input);
   }
-  if (input.busy && input.answering && input.now >= later(state.confirmedAt, input.verifyEvery)) {
+  if (input.matters && input.answering && input.now >= later(state.confirmedAt, input.verifyEvery)) {
     return begin(state, 'verify', state.mtu, input);
   }
   return { state, probe: undefined, nextAt: state.raiseAt };
@@ -167,7 +167,7 @@ function rest(state: PathMtuState, input: PathMtuInput): PathMtuDecision {
   const pause = low ? ms(Math.min(PATH_MTU_RAISE_LOW * 2 ** state.fruitless, PATH_MTU_RAISE)) : PATH_MTU_RAISE;
   const raiseAt = state.mtu >= input.ceiling ? undefined : later(input.now, pause);
   const rested = { ...state, failed: Number.POSITIVE_INFINITY, raiseAt, fruitless: state.fruitless + 1 };
-  const verifyAt = input.busy ? later(state.confirmedAt, input.verifyEvery) : undefined;
+  const verifyAt = input.matters ? later(state.confirmedAt, input.verifyEvery) : undefined;
   return { state: rested, probe: undefined, nextAt: earliest(raiseAt, verifyAt) };
 }
 

@@ -131,6 +131,8 @@ export class Session {
   #ownSealed = 0;
   #ownOpened = 0;
   #sealedSeen = 0;
+  /** `sealedLarge` when the path was last asked whether it carries large datagrams. */
+  #largeProbed = 0n;
   #openedSeen = 0;
 
   constructor(context: Context, parts: SessionParts, now: Instant) {
@@ -241,7 +243,7 @@ export class Session {
     this.health = decision.health;
     this.deadSince = decision.health === 'dead' ? (this.deadSince ?? now) : undefined;
     if (decision.probe !== 'none') this.#probe(decision.probe === 'padded', now);
-    const next = earliest(this.#searchPathMtu(input, sent, now), this.#roam(now));
+    const next = earliest(this.#searchPathMtu(input, now), this.#roam(now));
     this.checkAt = earliest(decision.nextCheck, next) ?? decision.nextCheck;
   }
 
@@ -285,9 +287,9 @@ export class Session {
     this.checkAt = now;
   }
 
-  /** Makes sure that the next check probes: something suggests that the path may have changed. */
-  suspect(now: Instant): void {
-    this.#ask(askAtOnce(this.#liveness, now));
+  /** Makes sure that the next check probes: something suggests that the path may have changed. `since`: and when. */
+  suspect(now: Instant, since: Instant = now): void {
+    this.#ask(askAtOnce(this.#liveness, now, since));
     this.checkAt = now;
   }
 
@@ -305,8 +307,8 @@ export class Session {
     const message = parseControlMessage(plaintext);
     if (message === undefined || !this.speaks) return;
     if (message.type === 'probe' && plaintext.length >= REPEATED_PROBE) {
-      this.#hearing.unheard(now);
-      if (this.#liveness.askedAt === undefined) this.suspect(now);
+      const since = this.#hearing.unheard(now);
+      if (this.#liveness.askedAt === undefined) this.suspect(now, since);
     }
     this.#react(message, now);
   }
@@ -385,6 +387,7 @@ export class Session {
     switch (message.type) {
       case 'probe':
         this.say({ type: 'probe-reply', use: this.use, id: message.id });
+        this.#hearing.replied(now);
         this.#peerUses(message.use, now);
         break;
       case 'probe-reply':
@@ -480,7 +483,7 @@ export class Session {
     }
   }
 
-  #searchPathMtu(input: CheckInput, busy: boolean, now: Instant): Instant | undefined {
+  #searchPathMtu(input: CheckInput, now: Instant): Instant | undefined {
     if (!this.speaks || input.purpose === 'unused' || !this.association.installed) return undefined;
     const { memory } = this;
     const every = Math.max(PATH_MTU_VERIFY, PATH_MTU_VERIFY_PER_PEER * this.#context.peerCount);
@@ -488,7 +491,7 @@ export class Session {
       now,
       family: family(this.association.path.remote.address),
       ceiling: input.ceiling,
-      busy: busy && input.purpose === 'current',
+      matters: input.purpose === 'current' && this.#readings.sealedLarge > this.#largeProbed,
       // Small probes are answered, so silence is about size: something came since the size probe went out.
       answering: this.health === 'alive' && this.#lastReceive >= (memory.pathMtu.probe?.at ?? this.#lastReceive),
       timeout: memory.quality.timeout,
@@ -497,6 +500,7 @@ export class Session {
     });
     this.#adoptPathMtu(decision.state);
     if (decision.probe !== undefined) {
+      this.#largeProbed = this.#readings.sealedLarge;
       const id = this.#takeId();
       this.#sizes.set(id, decision.probe);
       if (this.#sizes.size > SIZES_KEPT) {
@@ -572,6 +576,7 @@ const SIZES_KEPT = 16;
 const NO_READINGS: SessionReadings = {
   sealedRecords: 0n,
   sealedBytes: 0n,
+  sealedLarge: 0n,
   openedRecords: 0n,
   openedBytes: 0n,
   failedOpens: 0n,

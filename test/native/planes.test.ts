@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OFFLOADS } from '../../src/plane/stats.ts';
-import { expectConservation, PEER, PlanePair } from './support/pair.ts';
+import { expectConservation, PEER, PlanePair, SLOT_A } from './support/pair.ts';
 import { unable } from './support/rig.ts';
 
 const reason = unable();
@@ -65,6 +65,19 @@ describe.skipIf(reason !== undefined).each(flavours)('two planes, $aead, ids $id
       distinct: sizes.length,
       ordered: true,
     });
+  });
+
+  it('count as large what makes a datagram that not every path carries', async () => {
+    const to = await pair.hostB.call('udpOpen', '192.168.77.2', 0);
+    const from = await pair.hostA.call('udpOpen', '192.168.77.1', 0);
+    const around = (flavour.aead === 'chacha20-poly1305' ? 29 : 37) + (flavour.ids ? 9 : 0) + 28;
+    const before = await pair.a.session(SLOT_A);
+    const sizes = [64, 548 - around, 549 - around, 548 - around, 549 - around, 1300];
+    expect(await pair.hostA.call('udpSendPatterns', from, sizes, to, '192.168.77.2')).toEqual([]);
+    await expect.poll(() => pair.hostB.call('udpCount', to), { timeout: 5000 }).toBe(sizes.length);
+    const after = await pair.a.session(SLOT_A);
+    expect(Number(after?.sealedRecords) - Number(before?.sealedRecords)).toBe(sizes.length);
+    expect(Number(after?.sealedLarge) - Number(before?.sealedLarge)).toBe(3);
   });
 
   it('count every packet and datagram exactly once', async () => {

@@ -23,6 +23,7 @@ import type {
   SessionStats,
   UnattributedReason,
 } from '../../src/plane/plane.ts';
+import { PATH_MTU_MIN } from '../../src/tunnel/limits.ts';
 import { equalBytes, toHex } from '../../src/wire/bytes.ts';
 
 /** Protects records; the real one by default, a cheap one where thousands of worlds are run. */
@@ -87,6 +88,7 @@ interface MemorySession {
   movedAt: number;
   sealedRecords: bigint;
   sealedBytes: bigint;
+  sealedLarge: bigint;
   openedRecords: bigint;
   openedBytes: bigint;
   failedOpens: bigint;
@@ -164,6 +166,7 @@ export class MemoryPlane implements Plane {
       movedAt: Number.NEGATIVE_INFINITY,
       sealedRecords: 0n,
       sealedBytes: 0n,
+      sealedLarge: 0n,
       openedRecords: 0n,
       openedBytes: 0n,
       failedOpens: 0n,
@@ -341,6 +344,7 @@ export class MemoryPlane implements Plane {
     }
     const session = this.#at(peer.active);
     const record = this.#seal(session, CONTENT.applicationData, packet);
+    if (record.length > PATH_MTU_MIN) session.sealedLarge++;
     if (record.length > session.pathMtu) {
       peer.out.too_big++;
       this.#totals.tooBigReports++;

@@ -515,11 +515,18 @@ export class World {
   }
 
   /** Steady numbered traffic out of a site; the numbers sent, for comparison with what came out elsewhere. */
-  traffic(from: Site, inner: readonly [string, string], interval: number, until: Instant, first = 0): number[] {
+  traffic(
+    from: Site,
+    inner: readonly [string, string],
+    interval: number,
+    until: Instant,
+    first = 0,
+    size = 100,
+  ): number[] {
     const sent: number[] = [];
     this.every(interval, until, (n) => {
       sent.push(first + n);
-      from.send(inner[0], inner[1], first + n);
+      from.send(inner[0], inner[1], first + n, size);
     });
     return sent;
   }

@@ -56,6 +56,20 @@ describe('liveness', () => {
     expect(decision).toMatchObject({ health: 'alive', probe: 'none' });
   });
 
+  it('asks when something was sent and it is quiet for a tenth of DeadAfter, twice a second at most', () => {
+    const asked = (over: Partial<LivenessInput>, lastProbe = 0): boolean =>
+      decideLiveness(
+        { ...newLiveness(at(lastProbe)), lastCheck: at(850), plannedCheck: at(1000) },
+        { ...usual, deadAfter: ms(800), now: at(1000), lastReceive: at(900), sent: true, busy: true, ...over },
+      ).state.askedAt === 1000;
+    expect(asked({})).toBe(true);
+    expect(asked({ deadAfter: ms(1500) })).toBe(false);
+    expect(asked({ sent: false })).toBe(false);
+    expect(asked({ lastReceive: at(950) })).toBe(false);
+    expect(asked({ answersProbes: false })).toBe(false);
+    expect(asked({}, 501)).toBe(false);
+  });
+
   it('probes an idle association after the keepalive, and none when that is off', () => {
     const idle = { ...newLiveness(at(0)), plannedCheck: at(25_000), lastCheck: at(24_000) };
     expect(decideLiveness(idle, { ...usual, now: at(25_000) }).probe).toBe('small');
@@ -156,6 +170,7 @@ describe('rekey', () => {
   const readings = {
     sealedRecords: 1000n,
     sealedBytes: 1_000_000n,
+    sealedLarge: 1000n,
     openedRecords: 0n,
     openedBytes: 0n,
     failedOpens: 0n,
@@ -220,7 +235,7 @@ describe('path MTU (RFC 8899)', () => {
     now: at(0),
     family: 4,
     ceiling: 9168,
-    busy: false,
+    matters: false,
     answering: true,
     timeout: ms(40),
     loss: 0,
@@ -273,7 +288,7 @@ describe('path MTU (RFC 8899)', () => {
     let state = { ...newPathMtu(at(0), 1472), raiseAt: undefined };
     const sizes: number[] = [];
     for (let now = at(1000); now < 10_000; ) {
-      const decision = decidePathMtu(state, { ...usual, now, busy: true });
+      const decision = decidePathMtu(state, { ...usual, now, matters: true });
       state = decision.state as typeof state;
       sizes.push(state.mtu);
       if (decision.nextAt === undefined || state.mtu === 548) break;
@@ -285,7 +300,7 @@ describe('path MTU (RFC 8899)', () => {
   it('takes silence for a matter of size only while the peer answers', () => {
     let state = newPathMtu(at(0), 1472);
     for (let now = at(1000); now < 100_000; now = at(now + 50)) {
-      state = decidePathMtu(state, { ...usual, now, busy: true, answering: false }).state;
+      state = decidePathMtu(state, { ...usual, now, matters: true, answering: false }).state;
     }
     expect(state.mtu).toBe(1472);
   });
@@ -316,7 +331,7 @@ describe('path MTU (RFC 8899)', () => {
   it('is confirmed only while packets are sent', () => {
     const settled = { ...newPathMtu(at(0), 1472), raiseAt: undefined };
     expect(decidePathMtu(settled, { ...usual, now: at(60_000) }).probe).toBeUndefined();
-    expect(decidePathMtu(settled, { ...usual, now: at(60_000), busy: true }).probe).toBe(1472);
+    expect(decidePathMtu(settled, { ...usual, now: at(60_000), matters: true }).probe).toBe(1472);
   });
 });
 

@@ -72,7 +72,7 @@ describe('path MTU', () => {
   it('follows a path that narrows without a word within two seconds, and widens again within a minute', () => {
     const sites = linkedSites();
     const { world } = sites;
-    bothWays(sites, 10, 300_000);
+    bothWays(sites, 10, 300_000, 1000);
     world.run(5000);
     const narrow = (mtu: number): void => world.quality('203.0.113.10', '198.51.100.7', { mtu });
     narrow(1280);
@@ -85,6 +85,29 @@ describe('path MTU', () => {
     narrow(1500);
     expect(world.until(() => mtuOf(sites) === 1472, 120_000)).toBeLessThan(60_000);
     expect(linked(sites)).toBe(true);
+  });
+
+  it('is asked about again only while something is sent that a narrower path would not carry', () => {
+    const sites = linkedSites();
+    const { world } = sites;
+    world.run(10_000);
+    world.keepWire = true;
+    // In a record with connection id and tag a packet of 502 octets makes a datagram of 548, which every path carries.
+    bothWays(sites, 10, 60_000, 502);
+    world.run(60_000);
+    expect(world.wire.filter(({ size }) => size > 548).map(({ size }) => size)).toEqual([]);
+    expect(world.wire.length).toBeGreaterThan(10_000);
+    // Nobody has noticed that the path is narrow by now, and nobody was hurt. Two large packets, and both ends know.
+    world.quality('203.0.113.10', '198.51.100.7', { mtu: 1280 });
+    world.run(60_000);
+    expect(mtuOf(sites)).toBe(1472);
+    sites.paris.send('10.2.0.1', '10.1.0.1', 900_000, 1000);
+    sites.berlin.send('10.1.0.1', '10.2.0.1', 900_001, 503);
+    const fallen = (): boolean =>
+      [sites.paris.peer('berlin'), sites.berlin.peer('paris')].every(
+        ({ association }) => (association?.pathMtu ?? 0) <= 1252,
+      );
+    expect(world.until(fallen)).toBeLessThan(6000);
   });
 
   it.each([1, 2, 3, 4])('survives loss: a third of all datagrams lost is no black hole (seed %i)', (seed) => {

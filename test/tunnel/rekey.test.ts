@@ -185,7 +185,7 @@ describe('the path MTU after a rekey', () => {
     const sites = linkedSites();
     const { world, berlin, paris } = sites;
     world.run(5000);
-    bothWays(sites, 10, 20_000);
+    bothWays(sites, 10, 20_000, 1000);
     paris.do((tunnel, now) => tunnel.rekey(undefined, now));
     world.run(200);
     world.quality('203.0.113.10', '198.51.100.7', { mtu: 1300 });

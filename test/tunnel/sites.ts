@@ -107,10 +107,11 @@ export function bothWays(
   { world, berlin, paris }: PairOfSites,
   interval: number,
   duration: number,
+  size = 100,
 ): { readonly toBerlin: number[]; readonly toParis: number[] } {
   const until = (world.now + duration) as typeof world.now;
   return {
-    toBerlin: world.traffic(paris, ['10.2.0.1', '10.1.0.1'], interval, until),
-    toParis: world.traffic(berlin, ['10.1.0.1', '10.2.0.1'], interval, until),
+    toBerlin: world.traffic(paris, ['10.2.0.1', '10.1.0.1'], interval, until, 0, size),
+    toParis: world.traffic(berlin, ['10.1.0.1', '10.2.0.1'], interval, until, 0, size),
   };
 }
