@@ -185,6 +185,8 @@ describe.skipIf(reason !== undefined).each(['address,undefined', 'thread'])('und
 });
 
 describe.skipIf(reason !== undefined || !(MINUTES > 0))(`for ${MINUTES} minutes`, () => {
+  beforeAll(() => make('traffic'), TIMEOUT);
+
   it('nothing is damaged, doubled, overtaken or lost', { timeout: MINUTES * 60_000 + TIMEOUT }, async () => {
     const started = process.hrtime.bigint();
     const elapsed = (): number => Number(process.hrtime.bigint() - started) / 60e9;
