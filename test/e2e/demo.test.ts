@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -79,12 +79,14 @@ describe.skipIf(UNABLE !== undefined)('dtunnel demo', () => {
     // A copy of the device that everybody may open, seen only by this process and what it starts.
     const folder = mkdtempSync(join(tmpdir(), 'dtunnel-demo-'));
     chmodSync(folder, 0o755);
+    // The Node that runs this may lie where only root looks, in root's npm cache say.
+    copyFileSync(process.execPath, join(folder, 'node'));
     const script = [
       `mknod ${folder}/tun c 10 200 && chmod 666 ${folder}/tun && mount --bind ${folder}/tun /dev/net/tun`,
       'exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$@"',
     ].join(' && ');
     try {
-      const done = await command('unshare', ['--mount', 'sh', '-c', script, 'sh', process.execPath, ...DEMO], {
+      const done = await command('unshare', ['--mount', 'sh', '-c', script, 'sh', join(folder, 'node'), ...DEMO], {
         timeoutMs: 60_000,
         env: { ...ENVIRONMENT, HOME: '/', NO_COLOR: '1', LC_ALL: 'C.UTF-8' },
       });
