@@ -21,6 +21,21 @@ export function usageOf(pids: readonly number[]): Usage {
   return { cpuSeconds: ticks / TICKS_PER_SECOND, rssMiB };
 }
 
+/** CPU seconds that threads of `pid` and its descendants have used so far, by the threads' names. */
+export function threadSeconds(pid: number): ReadonlyMap<string, number> {
+  const seconds = new Map<string, number>();
+  for (const one of descendants(pid, processTable())) {
+    for (const thread of readdirSync(`/proc/${one}/task`)) {
+      const text = readFileSync(`/proc/${one}/task/${thread}/stat`, 'latin1');
+      const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
+      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+      const ticks = Number(fields[11]) + Number(fields[12]);
+      seconds.set(name, (seconds.get(name) ?? 0) + ticks / TICKS_PER_SECOND);
+    }
+  }
+  return seconds;
+}
+
 /** Busy CPU seconds of the whole machine since boot. */
 export function machineBusySeconds(): number {
   const fields = readFileSync('/proc/stat', 'latin1').split('\n')[0]?.trim().split(/\s+/).slice(1, 9).map(Number) ?? [];

@@ -56,7 +56,12 @@ export function spread(run: Run, peer: string, path: string, test: string, figur
   const [min] = values;
   const max = values.at(-1);
   if (min === undefined || max === undefined) return undefined;
-  const middle = values.length >> 1;
-  const median = values.length % 2 === 1 ? values[middle] : ((values[middle - 1] ?? 0) + (values[middle] ?? 0)) / 2;
-  return { median: median ?? min, min, max };
+  return { median: median(values), min, max };
+}
+
+/** The middle of `values`, or the mean of the two in the middle; NaN of none. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[sorted.length >> 1] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[(sorted.length >> 1) - 1] ?? Number.NaN) + upper) / 2;
 }
