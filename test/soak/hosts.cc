@@ -92,6 +92,12 @@ sockaddr_storage Host::Address(int family, std::uint16_t port) const {
   return out;
 }
 
+sockaddr_storage Host::OwnAddress4() const {
+  sockaddr_storage out = Address(AF_INET, 0);
+  ::inet_pton(AF_INET, (network4 + ".0.3").c_str(), &reinterpret_cast<sockaddr_in*>(&out)->sin_addr);
+  return out;
+}
+
 std::array<std::uint8_t, 4> Host::Raw4(std::uint8_t number) const {
   std::array<std::uint8_t, 4> out{};
   ::inet_pton(AF_INET, (network4 + ".128." + std::to_string(number)).c_str(), out.data());

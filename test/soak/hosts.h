@@ -30,6 +30,8 @@ struct Host {
   void Enter() const;
 
   sockaddr_storage Address(int family, std::uint16_t port) const;
+  // Another address of its network, for a sender who shares it with nobody.
+  sockaddr_storage OwnAddress4() const;
   std::array<std::uint8_t, 4> Raw4(std::uint8_t number) const;
   std::array<std::uint8_t, 16> Raw6(std::uint8_t number) const;
 };

@@ -48,7 +48,14 @@ UdpTraffic::UdpTraffic(const Host& from, const Host& to, const Plan& plan, UdpSt
   sender_ = Open(style.family, SOCK_DGRAM, 0);
   Option(sender_, SOL_SOCKET, SO_SNDBUFFORCE, kBuffer, "SO_SNDBUFFORCE");
   if (style.no_checksum) Option(sender_, SOL_SOCKET, SO_NO_CHECK, 1, "SO_NO_CHECK");
-  if (style.fragments) Option(sender_, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT, "IP_MTU_DISCOVER");
+  if (!style.fragments) return;
+  Option(sender_, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT, "IP_MTU_DISCOVER");
+  if (!style.segment) return;
+  // The kernel takes one IP id for a datagram that it then cuts, and gives its segments those that follow, which other
+  // datagrams between the same two addresses get as well: reassembly mixed their fragments once in some million (RFC 6864).
+  Option(sender_, IPPROTO_IP, IP_TRANSPARENT, 1, "IP_TRANSPARENT");
+  const sockaddr_storage own = from.OwnAddress4();
+  if (::bind(sender_, reinterpret_cast<const sockaddr*>(&own), SizeOf(own)) != 0) Fail("bind");
 }
 
 Verdict UdpTraffic::Run() {
