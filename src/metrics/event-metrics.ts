@@ -199,7 +199,10 @@ export class EventMetrics {
     const wanted = new Set(detail === 'full' ? peers : []);
     this.#peers = wanted;
     for (const name of wanted) this.#declare(name);
-    for (const name of this.#declared) if (name !== '' && !wanted.has(name)) this.#declared.delete(name);
+    const gone = [...this.#declared].filter((name) => name !== '' && !wanted.has(name));
+    // What follows looks at every series there is: seconds for thousands of peers.
+    if (gone.length === 0) return;
+    for (const name of gone) this.#declared.delete(name);
     for (const counter of this.#perPeer) counter.keepOnly(wanted);
     for (const histogram of this.#histograms) {
       for (const { labels } of (await histogram.get()).values) {
