@@ -131,9 +131,9 @@ export class Session {
   #ownSealed = 0;
   #ownOpened = 0;
   #sealedSeen = 0;
+  #openedSeen = 0;
   /** `sealedLarge` when the path was last asked whether it carries large datagrams. */
   #largeProbed = 0n;
-  #openedSeen = 0;
 
   constructor(context: Context, parts: SessionParts, now: Instant) {
     const { owner, association, established, memory, continued } = parts;
