@@ -58,6 +58,7 @@ export class Tunnel implements TunnelFace {
   #choices: ReadonlyMap<string, PeerId> = new Map();
   #routesAt: Instant | undefined;
   #drain: { readonly until: Instant; readonly noticeAt: Instant } | undefined;
+  #started = false;
   #finished = false;
   /** Until the start: who is to be called where. */
   readonly #lastKnown: ReadonlyMap<Fingerprint, Path>;
@@ -72,11 +73,13 @@ export class Tunnel implements TunnelFace {
   }
 
   start(now: Instant): void {
+    this.#started = true;
     this.#arrange(this.#settings, false, now);
     this.#recall(now);
   }
 
   continueFrom(state: TunnelState, now: Instant): void {
+    this.#started = true;
     const known = new Map(state.peers.map((peer) => [peer.name, peer]));
     const slots = state.peers.flatMap((peer) => peer.sessions.map(({ association }) => association.slot));
     const used = new Set(slots);
@@ -114,7 +117,8 @@ export class Tunnel implements TunnelFace {
   }
 
   datagram(path: Path, datagram: Uint8Array, now: Instant): void {
-    if (this.#finished) return;
+    // Before the start there is no peer yet, and all who call would be refused as strangers.
+    if (!this.#started || this.#finished) return;
     this.#door.receive(path, datagram, now);
     this.#settleTouched(now);
   }

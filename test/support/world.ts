@@ -164,16 +164,23 @@ export class Site {
     return this.options.identity.fingerprint;
   }
 
-  /** Starts the daemon, or starts it again after `kill`: nothing is remembered but, if it `remembers`, where peers were. */
-  start(): void {
+  /**
+   * Starts the daemon, or starts it again after `kill`: nothing is remembered but, if it `remembers`, where peers were.
+   * `after`: so long its socket is open already before its tunnel starts.
+   */
+  start(after = 0): void {
     if (this.#lives++ > 0) {
       this.plane = this.#makePlane();
       this.tunnel = this.#makeTunnel();
     }
     this.running = true;
     this.#pending = [];
-    this.tunnel.start(this.#world.now);
-    this.#perform();
+    const { tunnel } = this;
+    const begin = (): void => {
+      if (this.running && this.tunnel === tunnel) this.do((started, now) => started.start(now));
+    };
+    if (after === 0) begin();
+    else this.#world.after(after, begin);
   }
 
   /** kill -9. */

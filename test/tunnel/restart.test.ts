@@ -80,6 +80,30 @@ describe('kill -9 of one end', () => {
   });
 });
 
+describe('an end whose start takes long', () => {
+  // Its socket was open and its peers not known yet: they were refused as strangers, and believed it.
+  it('refuses nobody who calls while it starts', () => {
+    for (const remember of [false, true]) {
+      for (const seed of [1, 2, 3]) {
+        const sites = linkedSites({ ...REAL, remember, seed });
+        const { world, berlin, paris } = sites;
+        bothWays(sites, 20, 30_000);
+        world.run(2000);
+        berlin.kill();
+        world.run(300);
+        // Paris has noticed and calls before that.
+        const startTakes = 900 + 100 * seed;
+        berlin.start(startTakes);
+        world.run(startTakes);
+        expect(world.until(() => linked(sites))).toBeLessThanOrEqual(1000);
+        world.run(20_000);
+        const failed = [...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')];
+        expect(failed, `seed ${seed}, remembers ${remember}`).toEqual([]);
+      }
+    }
+  });
+});
+
 describe('an end that remembers where its peers were', () => {
   /** Berlin has no endpoint of Paris, and only hosts behind Berlin have something to say after its restart. */
   const oneSided = (options: Parameters<typeof linkedSites>[0], away = 100): number => {
