@@ -15,7 +15,7 @@ import { type Fragment, fragmentsIn, Reassembly, wholeOf } from './handshake/rea
 import { Retransmission } from './handshake/retransmission.ts';
 import type { Completion, FlightItem } from './handshake/step.ts';
 import { MAX_CHALLENGES, MAX_HELD_PAYLOADS, MAX_PLAINTEXT, MAX_RENEGOTIATION_ALERTS } from './limits.ts';
-import { HANDSHAKE_CODES } from './messages/types.ts';
+import { HANDSHAKE_CODES, SENDER_OF } from './messages/types.ts';
 import type { ConnectionOptions } from './options.ts';
 import { CONTENT, type RecordView, recordsIn } from './record.ts';
 import type { SansIo } from './sans-io.ts';
@@ -291,11 +291,13 @@ export class Connection implements SansIo {
       else if (code === HANDSHAKE_CODES.client_hello) return this.#refuseRenegotiation(epoch);
       return 'repeated';
     }
+    if (SENDER_OF.get(code) === this.#role) return 'foreign';
     // One message is protected, Finished; nothing else is, and Finished never comes in clear (RFC 5246 §7.3).
     if ((code === HANDSHAKE_CODES.finished) !== (epoch === 1)) return 'epoch';
     if (this.#machine.at === 'hello-sent') {
       if (code === HANDSHAKE_CODES.hello_verify_request) return this.#challenge(fragment, now);
       if (code === HANDSHAKE_CODES.server_hello && sequence <= MAX_CHALLENGES) this.#reassembly.continueAt(sequence);
+      else if (this.#machine.insistsOnOrder) return 'foreign';
     }
     const reason = this.#reassembly.add(fragment);
     if (reason === 'too_large') this.#doubts.onOversized(fragment.length);
@@ -338,6 +340,11 @@ export class Connection implements SansIo {
       this.#fail(outcome.code, outcome);
       return;
     }
+    if (outcome.kind === 'retreat') {
+      this.#reassembly.clear();
+      if (outcome.suspicion !== undefined) this.#doubts.onRefused(outcome.suspicion);
+      return;
+    }
     this.#doubts.onProgress();
     if (outcome.keys !== undefined) this.#epochs.install(outcome.keys);
     if (outcome.flight !== undefined) {
@@ -376,6 +383,7 @@ export class Connection implements SansIo {
   }
 
   #transmitFlight(): void {
+    this.#machine.sent();
     const datagrams = packFlight(this.#flight, this.#epochs, this.#maxDatagram);
     if (!datagrams.ok) this.#fail(datagrams.error);
     else for (const datagram of datagrams.value) this.#effects.push({ kind: 'transmit', datagram });
@@ -439,6 +447,8 @@ export class Connection implements SansIo {
     const { verdict } = this.#doubts;
     if (verdict.kind === 'alert') {
       this.#finishByAlert(verdict.description);
+    } else if (verdict.kind === 'refused') {
+      this.#fail(verdict.failure.code, verdict.failure);
     } else if (verdict.kind === 'oversized') {
       this.#fail('too_large', { seen: `a handshake message of ${verdict.octets} octets` });
     } else {

@@ -30,6 +30,8 @@ export const DROP_REASONS = [
   'no_room',
   /** A handshake message that was complete before: a repetition. */
   'repeated',
+  /** A handshake message that only our own role sends, or the rest of a flight that was refused. */
+  'foreign',
   /** HelloRequest, or a renegotiation: never done. */
   'renegotiation',
   /** Data that came before Finished, beyond what is held. */
@@ -64,6 +66,7 @@ export function noDrops(): Record<DropReason, number> {
     too_large: 0,
     no_room: 0,
     repeated: 0,
+    foreign: 0,
     renegotiation: 0,
     data_early: 0,
     offloaded: 0,

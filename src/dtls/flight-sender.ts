@@ -1,6 +1,6 @@
 import type { Role } from './effects.ts';
 import { fragmentsIn } from './handshake/reassembly.ts';
-import { HANDSHAKE_CODES } from './messages/types.ts';
+import { SENDER_OF } from './messages/types.ts';
 import { CONTENT, recordsIn } from './record.ts';
 
 /**
@@ -14,24 +14,9 @@ export function senderOf(datagram: Uint8Array, connectionIdLength: number): Role
     if (record?.type !== CONTENT.handshake || record.epoch !== 0) continue;
     for (const fragment of fragmentsIn(record.fragment)) {
       if (fragment === undefined) break;
-      const sender = SENDERS.get(fragment.code);
+      const sender = SENDER_OF.get(fragment.code);
       if (sender !== undefined) return sender;
     }
   }
   return undefined;
 }
-
-/** Certificate and Finished come from either. */
-const SENDERS: ReadonlyMap<number, Role> = new Map([
-  [HANDSHAKE_CODES.client_hello, 'client'],
-  [HANDSHAKE_CODES.client_key_exchange, 'client'],
-  [HANDSHAKE_CODES.certificate_verify, 'client'],
-  [HANDSHAKE_CODES.hello_request, 'server'],
-  [HANDSHAKE_CODES.hello_verify_request, 'server'],
-  [HANDSHAKE_CODES.server_hello, 'server'],
-  [HANDSHAKE_CODES.server_key_exchange, 'server'],
-  [HANDSHAKE_CODES.certificate_request, 'server'],
-  [HANDSHAKE_CODES.server_hello_done, 'server'],
-  [HANDSHAKE_CODES.new_session_ticket, 'server'],
-  [HANDSHAKE_CODES.certificate_status, 'server'],
-]);

@@ -79,6 +79,13 @@ export const COOKIE_SECRET_LIFETIME = seconds(60);
  */
 export const ALERT_PATIENCE = 2;
 
+/**
+ * Transmissions of a client's hello until a flight that was refused for its signature is looked at again. The flight may
+ * answer an earlier call from the same address and port, whose server repeats it until it learns of this one; a peer that
+ * cannot sign is reported after these transmissions.
+ */
+export const REFUSAL_PATIENCE = 2;
+
 /** Refusals of renegotiation that are answered with an alert; further ones are ignored in silence. */
 export const MAX_RENEGOTIATION_ALERTS = 3;
 

@@ -20,6 +20,34 @@ function secondHellosOf({ world, paris }: PairOfSites): Uint8Array[] {
 
 const PARIS_OUTSIDE = { address: '198.51.100.7', port: 4433 };
 
+const BERLIN_OUTSIDE = { address: '203.0.113.10', port: 4433 };
+
+describe('a flight that comes late', () => {
+  // Its signature is over the hello of an earlier call, which is all that tells it from the awaited one.
+  it('ends no call that was made since from the same address and port', () => {
+    const sites = twoSites(REAL);
+    const { world, berlin, paris } = sites;
+    const flights: Uint8Array[] = [];
+    world.filter = (from, _to, datagram) => {
+      const isFlight = from === berlin && datagram[0] === 22 && datagram[13] === 2;
+      if (isFlight && flights.length === 0) {
+        flights.push(datagram.slice());
+        return false;
+      }
+      return true;
+    };
+    berlin.start();
+    paris.start();
+    world.until(() => flights.length > 0);
+    paris.kill();
+    paris.start();
+    world.run(5);
+    for (const flight of [...flights, ...flights]) paris.forge(BERLIN_OUTSIDE, flight);
+    world.until(() => linked(sites), 1000);
+    expect([...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')]).toEqual([]);
+  });
+});
+
 describe('copies of a hello that come late', () => {
   it('begin nothing once the handshake is complete', () => {
     const sites = twoSites(REAL);

@@ -4,7 +4,7 @@ import { ALL_SCHEMES, schemeCode, schemeOfCode, signWith, verifyWith } from '../
 import { equalBytes } from '../../wire/bytes.ts';
 import { UNCOMPRESSED_POINTS } from '../extensions/ec-point-formats.ts';
 import { type Extension, extensionCode, findExtension } from '../extensions/extension.ts';
-import { MAX_CHALLENGES } from '../limits.ts';
+import { MAX_CHALLENGES, REFUSAL_PATIENCE } from '../limits.ts';
 import type { Certificate } from '../messages/certificate.ts';
 import type { CertificateRequest } from '../messages/certificate-request.ts';
 import type { ClientHello } from '../messages/client-hello.ts';
@@ -39,6 +39,8 @@ export type ClientState =
       /** Number of our next message; also how often we were challenged, plus one. */
       readonly next: number;
       readonly transcript: Transcript;
+      /** A server's flight that was not signed over our hello; undefined while there was none. */
+      readonly refused?: RefusedFlight | undefined;
     }
   | (Known & { readonly at: 'expect-certificate' })
   | (Known & { readonly at: 'expect-server-key-exchange'; readonly peer: JudgedPeer })
@@ -62,8 +64,18 @@ export type ClientState =
 /** What every state between ServerHello and our own flight knows. */
 interface Known {
   readonly negotiated: Negotiated;
+  /** Where another flight would begin. */
+  readonly greeted: In<'hello-sent'>;
   readonly next: number;
   readonly transcript: Transcript;
+}
+
+/** A server's flight that may be the late answer to an earlier call of ours from the same address and port. */
+interface RefusedFlight {
+  /** Of its ServerHello. */
+  readonly random: Uint8Array;
+  /** Transmissions of our hello for which copies of it are ignored: who still answers with it has no other flight. */
+  readonly patience: number;
 }
 
 /** The server's ephemeral public key, its signature verified. */
@@ -84,7 +96,19 @@ export function startClient(config: HandshakeConfig): Step<ClientState> {
     compressions: NULL_COMPRESSION,
     extensions: offeredExtensions(config),
   };
-  return sendHello(hello, 0);
+  return sendHello(hello, 0, undefined);
+}
+
+/** The state after our last flight went out, for the first time or again. */
+export function clientSent(state: ClientState): ClientState {
+  if (state.at !== 'hello-sent' || state.refused === undefined) return state;
+  const { random, patience } = state.refused;
+  return { ...state, refused: { random, patience: patience - 1 } };
+}
+
+/** Whether nothing may come ahead of the ServerHello: the rest of a refused flight would be taken for that of the next. */
+export function insistsOnOrder(state: ClientState): boolean {
+  return state.at === 'hello-sent' && state.refused !== undefined;
 }
 
 /** What a message that EXPECTS allows does to a state. `raw` is the message with its header. */
@@ -130,7 +154,7 @@ function onChallenge(state: In<'hello-sent'>, message: HelloVerifyRequest): Step
   if (state.next > MAX_CHALLENGES) {
     return abort('cookie_loop', { seen: `${state.next} challenges`, expected: 'one challenge' });
   }
-  return sendHello({ ...state.hello, cookie: message.cookie }, state.next);
+  return sendHello({ ...state.hello, cookie: message.cookie }, state.next, state.refused);
 }
 
 function onServerHello(
@@ -139,6 +163,9 @@ function onServerHello(
   raw: Uint8Array,
   config: HandshakeConfig,
 ): Step<ClientState> {
+  if (state.refused !== undefined && state.refused.patience > 0 && equalBytes(message.random, state.refused.random)) {
+    return { kind: 'retreat', next: state };
+  }
   if (message.version !== DTLS_1_2) {
     return abort('version', { seen: versionName(message.version), expected: versionName(DTLS_1_2) });
   }
@@ -186,7 +213,8 @@ function onServerHello(
     ids: agreedIds(config, message.extensions),
   };
   const transcript = state.transcript.with(raw);
-  return { kind: 'advance', next: { at: 'expect-certificate', negotiated, next: state.next, transcript } };
+  const known = { negotiated, greeted: state, next: state.next, transcript };
+  return { kind: 'advance', next: { at: 'expect-certificate', ...known } };
 }
 
 function onCertificate(
@@ -228,10 +256,15 @@ function onServerKeyExchange(
   const { clientRandom, serverRandom } = state.negotiated;
   const signed = signedParameters(clientRandom, serverRandom, message);
   if (!verifyWith(scheme, state.peer.verifier, signed, message.signature)) {
-    return abort('bad_signature', {
+    const failure = abort('bad_signature', {
       seen: `ServerKeyExchange with a wrong ${scheme} signature`,
       expected: 'the signature of the certified key',
     });
+    // The signature is all that ties the flight to our hello (RFC 5246 §7.4.3).
+    const { greeted } = state;
+    if (greeted.refused !== undefined) return failure;
+    const refused = { random: serverRandom.slice(), patience: REFUSAL_PATIENCE };
+    return { kind: 'retreat', next: { ...greeted, refused }, suspicion: failure };
   }
   const share = { group, publicKey: message.publicKey };
   const transcript = state.transcript.with(raw);
@@ -296,11 +329,11 @@ function onFinished(state: In<'expect-finished'>, message: Finished): Step<Clien
   };
 }
 
-function sendHello(hello: ClientHello, sequence: number): Step<ClientState> {
+function sendHello(hello: ClientHello, sequence: number, refused: RefusedFlight | undefined): Step<ClientState> {
   const raw = writeMessage(hello, sequence);
   return {
     kind: 'advance',
-    next: { at: 'hello-sent', hello, next: sequence + 1, transcript: Transcript.EMPTY.with(raw) },
+    next: { at: 'hello-sent', hello, next: sequence + 1, transcript: Transcript.EMPTY.with(raw), refused },
     flight: [item(raw)],
   };
 }

@@ -1,15 +1,15 @@
 import { invariant } from '../../base/invariant.ts';
 import type { Role } from '../effects.ts';
 import { type Message, parseMessage } from '../messages/message.ts';
-import { type ClientState, isSameChallenge, startClient, stepClient } from './client.ts';
+import { type ClientState, clientSent, insistsOnOrder, isSameChallenge, startClient, stepClient } from './client.ts';
 import type { HandshakeConfig } from './config.ts';
 import { CLIENT_EXPECTS, SERVER_EXPECTS, type Transitions } from './expects.ts';
 import type { WholeMessage } from './reassembly.ts';
 import { type ServerState, stepServer } from './server.ts';
-import { type Abort, type Advance, abort } from './step.ts';
+import { type Abort, type Advance, abort, type Retreat } from './step.ts';
 
 /** What a step asks for; the state itself stays inside the machine. */
-export type Outcome = Omit<Advance<unknown>, 'next'> | Abort;
+export type Outcome = Omit<Advance<unknown>, 'next'> | Omit<Retreat<unknown>, 'next'> | Abort;
 
 /** The handshake of either role: holds the state, lets in what EXPECTS lists, and steps. */
 export class Machine {
@@ -53,7 +53,7 @@ export class Machine {
       return abort('malformed', { seen: `a ${message.type} that does not parse` });
     }
     const step = this.#stepState(parsed, message);
-    invariant(step.kind === 'abort' || this.at === target, `${message.type} leads to ${target}, not to ${this.at}`);
+    invariant(step.kind !== 'advance' || this.at === target, `${message.type} leads to ${target}, not to ${this.at}`);
     return step;
   }
 
@@ -65,13 +65,25 @@ export class Machine {
     const machine = this.#state;
     if (machine.role === 'server') {
       const step = stepServer(machine.state, parsed, raw, sequence, this.#config);
-      if (step.kind === 'advance') machine.state = step.next;
+      if (step.kind !== 'abort') machine.state = step.next;
       return step;
     }
     if (machine.state === undefined) return abort('unexpected_message', { seen: type, expected: this.#expected });
     const step = stepClient(machine.state, parsed, raw, this.#config);
-    if (step.kind === 'advance') machine.state = step.next;
+    if (step.kind !== 'abort') machine.state = step.next;
     return step;
+  }
+
+  /** Our last flight went out, for the first time or again. */
+  sent(): void {
+    const machine = this.#state;
+    if (machine.role === 'client' && machine.state !== undefined) machine.state = clientSent(machine.state);
+  }
+
+  /** Whether only the first message of the peer's flight may come now, and none ahead of it. */
+  get insistsOnOrder(): boolean {
+    const { role, state } = this.#state;
+    return role === 'client' && state !== undefined && insistsOnOrder(state);
   }
 
   /** What a client's state makes of a challenge: `new`, one whose cookie it has answered, or out of place. */

@@ -6,7 +6,7 @@ import type { GroupName } from '../options.ts';
 import type { Suite } from '../suites.ts';
 
 /** What a state makes of a message: the next state and what is to be done, or the end. Nothing is done by the states. */
-export type Step<State> = Advance<State> | Abort;
+export type Step<State> = Advance<State> | Retreat<State> | Abort;
 
 /** The handshake goes on. */
 export interface Advance<State> {
@@ -18,6 +18,14 @@ export interface Advance<State> {
   readonly keys?: EpochSecrets;
   /** Set when the handshake is complete: the peer's Finished has been verified. */
   readonly complete?: Completion;
+}
+
+/** What came of this flight counts for nothing: the handshake waits for another one in its place. */
+export interface Retreat<State> {
+  readonly kind: 'retreat';
+  readonly next: State;
+  /** What is to be said if no other comes. */
+  readonly suspicion?: Abort;
 }
 
 /** The handshake has failed. */

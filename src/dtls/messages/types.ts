@@ -1,3 +1,5 @@
+import type { Role } from '../effects.ts';
+
 /** Handshake message types by name (RFC 5246 §7.4, RFC 6347 §4.3.2, RFC 6066 §8 and RFC 5077 for two we never ask for). */
 export const HANDSHAKE_CODES = {
   hello_request: 0,
@@ -37,4 +39,19 @@ const NAMES: ReadonlyMap<number, HandshakeType> = new Map([
   [16, 'client_key_exchange'],
   [20, 'finished'],
   [22, 'certificate_status'],
+]);
+
+/** Which role alone sends the messages with these codes (RFC 5246 §7.3). Certificate and Finished come from either. */
+export const SENDER_OF: ReadonlyMap<number, Role> = new Map([
+  [HANDSHAKE_CODES.client_hello, 'client'],
+  [HANDSHAKE_CODES.client_key_exchange, 'client'],
+  [HANDSHAKE_CODES.certificate_verify, 'client'],
+  [HANDSHAKE_CODES.hello_request, 'server'],
+  [HANDSHAKE_CODES.hello_verify_request, 'server'],
+  [HANDSHAKE_CODES.server_hello, 'server'],
+  [HANDSHAKE_CODES.server_key_exchange, 'server'],
+  [HANDSHAKE_CODES.certificate_request, 'server'],
+  [HANDSHAKE_CODES.server_hello_done, 'server'],
+  [HANDSHAKE_CODES.new_session_ticket, 'server'],
+  [HANDSHAKE_CODES.certificate_status, 'server'],
 ]);

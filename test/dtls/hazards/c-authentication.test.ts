@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { INITIAL_TIMEOUT, REFUSAL_PATIENCE } from '../../../src/dtls/limits.ts';
 import { concat } from '../../../src/wire/bytes.ts';
 import { BadClient, BadServer } from '../../support/bad-peer.ts';
 import { CLIENT_IDENTITY, identityOf, SERVER_IDENTITY } from '../../support/pair.ts';
@@ -31,7 +32,12 @@ function greeted(): BadClient {
 /** A server's flight with one message made otherwise. */
 function served(change: (peer: BadServer) => Uint8Array[]): BadServer {
   const peer = new BadServer();
-  for (const raw of change(peer)) if (peer.closed === undefined) peer.send(raw);
+  const flight = change(peer);
+  // One whose signature is wrong may answer an earlier call: it is refused when a repeated hello brings no other.
+  for (let i = 0; i < 1 + REFUSAL_PATIENCE && peer.closed === undefined; i++) {
+    if (i > 0) peer.pass(INITIAL_TIMEOUT * 2 ** (i - 1));
+    for (const raw of flight) if (peer.closed === undefined) peer.send(raw);
+  }
   return peer;
 }
 
