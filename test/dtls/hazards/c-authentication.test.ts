@@ -33,11 +33,15 @@ function greeted(): BadClient {
 function served(change: (peer: BadServer) => Uint8Array[]): BadServer {
   const peer = new BadServer();
   const flight = change(peer);
+  let shown = 0;
   // One whose signature is wrong may answer an earlier call: it is refused when a repeated hello brings no other.
   for (let i = 0; i < 1 + REFUSAL_PATIENCE && peer.closed === undefined; i++) {
     if (i > 0) peer.pass(INITIAL_TIMEOUT * 2 ** (i - 1));
     for (const raw of flight) if (peer.closed === undefined) peer.send(raw);
+    shown++;
   }
+  // Anything else ends the handshake at first sight.
+  if (shown > 1 && peer.closed !== undefined) expect(peer.closed.code).toBe('bad_signature');
   return peer;
 }
 
