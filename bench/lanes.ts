@@ -141,6 +141,11 @@ async function main(): Promise<void> {
   }
   const lanes = values.lanes.split(',').map(Number);
   const paths = OUTER_PATHS.filter((path) => values.path.split(',').includes(path));
+  const isSound = lanes.every((count) => Number.isInteger(count) && count >= 1 && count <= MAX_LANES);
+  if (!isSound || paths.length === 0 || !(Number(values.rounds) >= 1) || process.getuid?.() !== 0) {
+    process.stderr.write(`${USAGE}\n`);
+    process.exit(2);
+  }
   const buffers = tuneSocketBuffers();
   const samples: Sample[] = [];
   const facts = machineFacts();
@@ -161,6 +166,8 @@ async function main(): Promise<void> {
   process.stderr.write(`raw results: ${file}\n`);
 }
 
+/** What `Lanes` may be (config/README.md). */
+const MAX_LANES = 16;
 const RESULTS = fileURLToPath(new URL('../../../bench/results', import.meta.url));
 
 await main();

@@ -26,11 +26,15 @@ export function threadSeconds(pid: number): ReadonlyMap<string, number> {
   const seconds = new Map<string, number>();
   for (const one of descendants(pid, processTable())) {
     for (const thread of readdirSync(`/proc/${one}/task`)) {
-      const text = readFileSync(`/proc/${one}/task/${thread}/stat`, 'latin1');
-      const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
-      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      const ticks = Number(fields[11]) + Number(fields[12]);
-      seconds.set(name, (seconds.get(name) ?? 0) + ticks / TICKS_PER_SECOND);
+      try {
+        const text = readFileSync(`/proc/${one}/task/${thread}/stat`, 'latin1');
+        const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
+        const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+        const ticks = Number(fields[11]) + Number(fields[12]);
+        seconds.set(name, (seconds.get(name) ?? 0) + ticks / TICKS_PER_SECOND);
+      } catch {
+        // It ended between the listing and the reading.
+      }
     }
   }
   return seconds;
