@@ -26,8 +26,6 @@ import {
   CHECK_IDLE_PER_PEER,
   MEASURE_INTERVAL,
   PADDED_PROBE,
-  PATH_MTU_VERIFY,
-  PATH_MTU_VERIFY_PER_PEER,
   PROBE_LOST_AFTER,
   PROTOCOL,
   REPEATED_PROBE,
@@ -43,8 +41,10 @@ import {
   type Rest,
 } from './liveness.ts';
 import type { PathMemory } from './path-memory.ts';
-import { acknowledgePathMtu, decidePathMtu, type PathMtuState, refusePathMtu } from './path-mtu.ts';
+import { PathMtuSearch, type SearchHost } from './path-mtu-search.ts';
+import { Probes } from './probes.ts';
 import { decideMove, decideRoaming, provesPath, type RoamingState, samePath } from './roaming.ts';
+import { Traffic } from './traffic.ts';
 
 /** What a session is for at a check; from the peer's settings and its choice. */
 export interface CheckInput {
@@ -80,9 +80,10 @@ export interface SessionParts {
 
 /**
  * The life of an established association: probes and their answers, path MTU, moves, and what the far end says about
- * it. `check` is due at `checkAt`; what to do is decided by liveness.ts, path-mtu.ts and roaming.ts and carried out here.
+ * it. `check` is due at `checkAt`; what to do is decided by liveness.ts, path-mtu.ts and roaming.ts and carried out here and
+ * in path-mtu-search.ts.
  */
-export class Session {
+export class Session implements SearchHost {
   readonly association: Association;
   readonly established: Established;
   readonly establishedAt: Instant;
@@ -118,22 +119,13 @@ export class Session {
   #liveness: LivenessState;
   /** As of the last check; undefined also once something was asked since. */
   #rest: Rest | undefined;
-  #readings = NO_READINGS;
+  readonly #traffic: Traffic;
   readonly #hearing = new Hearing();
   #roaming: RoamingState | undefined;
   #lastReceive: Instant;
-  /** Probes that may still be answered: id to when they were sent. */
-  readonly #probes = new Map<number, Instant>();
-  /** The latest path-MTU probes: id to datagram size. */
-  readonly #sizes = new Map<number, number>();
+  readonly #probes = new Probes();
+  readonly #search = new PathMtuSearch(this);
   #nextId: number;
-  /** Records of ours that the data plane sealed, and of the peer's that were no inner packets. */
-  #ownSealed = 0;
-  #ownOpened = 0;
-  #sealedSeen = 0;
-  #openedSeen = 0;
-  /** `sealedLarge` when the path was last asked whether it carries large datagrams. */
-  #largeProbed = 0n;
 
   constructor(context: Context, parts: SessionParts, now: Instant) {
     const { owner, association, established, memory, continued } = parts;
@@ -148,6 +140,7 @@ export class Session {
     this.lastTraffic = now;
     this.#liveness = newLiveness(now);
     this.#lastReceive = now;
+    this.#traffic = new Traffic(() => context.readings(association.lease.slot));
     this.#nextId = new Reader(context.crypto.random(4)).uint(4);
     if (continued !== undefined) this.#continueFrom(continued);
   }
@@ -186,10 +179,7 @@ export class Session {
         plannedCheck,
       },
       nextId: this.#nextId,
-      ownSealed: this.#ownSealed,
-      ownOpened: this.#ownOpened,
-      sealedSeen: this.#sealedSeen,
-      openedSeen: this.#openedSeen,
+      ...this.#traffic.export(),
     };
   }
 
@@ -199,8 +189,8 @@ export class Session {
 
   /** Looks at the counters without judging anything. */
   refresh(): void {
-    this.#readings = this.#context.readings(this.association.lease.slot) ?? NO_READINGS;
-    const came = this.#readings.lastReceive;
+    this.#traffic.look();
+    const came = this.#traffic.readings.lastReceive;
     if (came !== undefined && came > this.#lastReceive) this.#lastReceive = came;
   }
 
@@ -216,7 +206,7 @@ export class Session {
 
   /** The counters of the data plane as of the last look at them; zero when it knew nothing of the session. */
   get readings(): SessionReadings {
-    return this.#readings;
+    return this.#traffic.readings;
   }
 
   /** Looks at the counters, judges, probes; sets `health` and `checkAt`. */
@@ -250,7 +240,7 @@ export class Session {
   /** Nothing is asked, searched for, moved or renewed, nor due to be at `now`: only a counter can bring something up. */
   atRest(now: Instant): boolean {
     if (this.#rest === undefined || now >= this.#rest.until || this.rekeyWanted !== undefined) return false;
-    if (this.#probes.size > 0 || this.#roaming !== undefined) return false;
+    if (this.#probes.pending || this.#roaming !== undefined) return false;
     const { probe, raiseAt } = this.memory.pathMtu;
     const due = earliest(this.rekeyAt, raiseAt);
     return probe === undefined && (due === undefined || now < due);
@@ -263,8 +253,7 @@ export class Session {
   glance(now: Instant): boolean {
     if (this.#rest === undefined) return false;
     this.refresh();
-    const { sealed, opened } = this.#innerRecords;
-    if (sealed > this.#sealedSeen || opened > this.#openedSeen) return false;
+    if (this.#traffic.flowed) return false;
     const { state, nextCheck } = keepResting(this.#liveness, this.#rest, now);
     this.#liveness = state;
     this.checkAt = earliest(nextCheck, this.memory.pathMtu.raiseAt) ?? nextCheck;
@@ -296,14 +285,14 @@ export class Session {
   /** Sends a control message; nothing when the far end would not understand it. */
   say(message: ControlMessage, path?: Path, length?: number): void {
     if (!this.speaks || !this.association.installed) return;
-    this.#ownSealed++;
+    this.#traffic.sealedOwn();
     this.association.seal(writeControlMessage(message, length), path);
   }
 
   /** An authenticated record of application data that is no inner packet. */
   control(plaintext: Uint8Array, now: Instant): void {
     this.heard(now);
-    this.#ownOpened++;
+    this.#traffic.openedOwn();
     const message = parseControlMessage(plaintext);
     if (message === undefined || !this.speaks) return;
     if (message.type === 'probe' && plaintext.length >= REPEATED_PROBE) {
@@ -315,7 +304,7 @@ export class Session {
 
   /** An authenticated record came that is neither inner packet nor control message. */
   heardOther(now: Instant): void {
-    this.#ownOpened++;
+    this.#traffic.openedOwn();
     this.heard(now);
   }
 
@@ -336,7 +325,7 @@ export class Session {
 
   /** Our own machine does not send a record with a fragment of this length. */
   refused(length: number, now: Instant): void {
-    this.#adoptPathMtu(refusePathMtu(this.memory.pathMtu, length + this.overhead, now));
+    this.#search.refused(length + this.overhead, now);
     this.checkAt = now;
   }
 
@@ -377,10 +366,7 @@ export class Session {
       lastProbe: state.liveness.lastProbe ?? NEVER,
     };
     this.#nextId = state.nextId;
-    this.#ownSealed = state.ownSealed;
-    this.#ownOpened = state.ownOpened;
-    this.#sealedSeen = state.sealedSeen;
-    this.#openedSeen = state.openedSeen;
+    this.#traffic.continueFrom(state);
   }
 
   #react(message: ControlMessage, now: Instant): void {
@@ -400,7 +386,7 @@ export class Session {
         this.say({ type: 'path-mtu-ack', id: message.id, size: Math.min(message.size, 0xffff) });
         break;
       case 'path-mtu-ack':
-        this.#sizeArrived(message.id, now);
+        if (this.#search.arrived(message.id, now)) this.checkAt = now;
         break;
       case 'path-challenge':
         this.say({ type: 'path-response', token: message.token });
@@ -435,19 +421,10 @@ export class Session {
   /** Reads the counters; true when inner packets were sent since the last time. */
   observe(now: Instant): boolean {
     this.refresh();
-    if (this.#readings.lastReceive !== undefined) this.confirmed = true;
-    const { sealed, opened } = this.#innerRecords;
-    const sent = sealed > this.#sealedSeen;
-    if (sent || opened > this.#openedSeen) this.lastTraffic = now;
-    this.#sealedSeen = Math.max(sealed, this.#sealedSeen);
-    this.#openedSeen = Math.max(opened, this.#openedSeen);
+    if (this.readings.lastReceive !== undefined) this.confirmed = true;
+    const { sent, came } = this.#traffic.take();
+    if (sent || came) this.lastTraffic = now;
     return sent;
-  }
-
-  /** Inner packets either way, as of the last look at the counters. */
-  get #innerRecords(): { readonly sealed: number; readonly opened: number } {
-    const { sealedRecords, openedRecords } = this.#readings;
-    return { sealed: Number(sealedRecords) - this.#ownSealed, opened: Number(openedRecords) - this.#ownOpened };
   }
 
   /** Goes on with a question pending. */
@@ -458,15 +435,13 @@ export class Session {
 
   #probe(padded: boolean, now: Instant): void {
     const id = this.#takeId();
-    this.#probes.set(id, now);
+    this.#probes.sent(id, now);
     this.say({ type: 'probe', use: this.use, id }, undefined, padded ? PADDED_PROBE - this.overhead : 0);
   }
 
   #answered(id: number, now: Instant): void {
-    const sentAt = this.#probes.get(id);
-    if (sentAt === undefined) return;
-    this.#probes.delete(id);
-    const rtt = ms(now - sentAt);
+    const rtt = this.#probes.answered(id, now);
+    if (rtt === undefined) return;
     this.memory.quality.answered(rtt);
     this.#context.event({ kind: 'probe', peer: this.#owner.name, result: 'answered', rtt });
     // An answer ends whatever trouble there was; the next check says so.
@@ -474,10 +449,8 @@ export class Session {
   }
 
   #expireProbes(now: Instant): void {
-    const patience = Math.max(PROBE_LOST_AFTER, 2 * this.memory.quality.timeout);
-    for (const [id, sentAt] of this.#probes) {
-      if (now - sentAt < patience) break;
-      this.#probes.delete(id);
+    const patience = ms(Math.max(PROBE_LOST_AFTER, 2 * this.memory.quality.timeout));
+    for (let lost = this.#probes.expire(patience, now); lost > 0; lost--) {
       this.memory.quality.lost();
       this.#context.event({ kind: 'probe', peer: this.#owner.name, result: 'lost', rtt: undefined });
     }
@@ -485,53 +458,37 @@ export class Session {
 
   #searchPathMtu(input: CheckInput, now: Instant): Instant | undefined {
     if (!this.speaks || input.purpose === 'unused' || !this.association.installed) return undefined;
-    const { memory } = this;
-    const every = Math.max(PATH_MTU_VERIFY, PATH_MTU_VERIFY_PER_PEER * this.#context.peerCount);
-    const decision = decidePathMtu(memory.pathMtu, {
+    return this.#search.look(
+      {
+        family: family(this.association.path.remote.address),
+        ceiling: input.ceiling,
+        isCurrent: input.purpose === 'current',
+        sealedLarge: this.readings.sealedLarge,
+        isAlive: this.health === 'alive',
+        lastReceive: this.#lastReceive,
+        peerCount: this.#context.peerCount,
+      },
       now,
-      family: family(this.association.path.remote.address),
-      ceiling: input.ceiling,
-      matters: input.purpose === 'current' && this.#readings.sealedLarge > this.#largeProbed,
-      // Small probes are answered, so silence is about size: something came since the size probe went out.
-      answering: this.health === 'alive' && this.#lastReceive >= (memory.pathMtu.probe?.at ?? this.#lastReceive),
-      timeout: memory.quality.timeout,
-      loss: memory.quality.loss,
-      verifyEvery: ms(every),
-    });
-    this.#adoptPathMtu(decision.state);
-    if (decision.probe !== undefined) {
-      this.#largeProbed = this.#readings.sealedLarge;
-      const id = this.#takeId();
-      this.#sizes.set(id, decision.probe);
-      if (this.#sizes.size > SIZES_KEPT) {
-        const [oldest] = this.#sizes.keys();
-        if (oldest !== undefined) this.#sizes.delete(oldest);
-      }
-      this.say({ type: 'path-mtu-probe', id, size: decision.probe - this.overhead });
-      // What does not fit is told from what is lost by a small probe that does come back.
-      this.#probe(false, now);
-    }
-    return decision.nextAt;
+    );
   }
 
-  #sizeArrived(id: number, now: Instant): void {
-    const size = this.#sizes.get(id);
-    if (size === undefined) return;
-    this.#sizes.delete(id);
-    this.#adoptPathMtu(acknowledgePathMtu(this.memory.pathMtu, size, now));
-    this.checkAt = now;
+  // --- SearchHost ------------------------------------------------------------------------------------------------
+
+  probeSize(size: number, now: Instant): number {
+    const id = this.#takeId();
+    this.say({ type: 'path-mtu-probe', id, size: size - this.overhead });
+    // What does not fit is told from what is lost by a small probe that does come back.
+    this.#probe(false, now);
+    return id;
   }
 
-  #adoptPathMtu(state: PathMtuState): void {
-    const before = this.memory.pathMtu.mtu;
-    this.memory.pathMtu = state;
-    if (state.mtu === before) return;
+  sizeChanged(before: number): void {
     this.#owner.pathMtuChanged(this.memory);
     this.#context.event({
       kind: 'path-mtu',
       peer: this.#owner.name,
       mtu: this.pathMtu,
-      direction: state.mtu > before ? 'up' : 'down',
+      direction: this.pathMtu > before ? 'up' : 'down',
     });
   }
 
@@ -569,16 +526,3 @@ export class Session {
 }
 
 const NEVER = Number.NEGATIVE_INFINITY as Instant;
-
-/** Path-MTU probes whose answers are still recognised. */
-const SIZES_KEPT = 16;
-
-const NO_READINGS: SessionReadings = {
-  sealedRecords: 0n,
-  sealedBytes: 0n,
-  sealedLarge: 0n,
-  openedRecords: 0n,
-  openedBytes: 0n,
-  failedOpens: 0n,
-  lastReceive: undefined,
-};

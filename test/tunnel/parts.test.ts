@@ -4,11 +4,15 @@ import { type Instant, ms } from '../../src/base/brand.ts';
 import type { Path } from '../../src/net/endpoint.ts';
 import { backoff } from '../../src/tunnel/leg.ts';
 import { CONNECTION_ID_LENGTH, RETRY_MAX, SLOT_QUARANTINE } from '../../src/tunnel/limits.ts';
+import { PathMemory } from '../../src/tunnel/path-memory.ts';
+import { PathMtuSearch, type SearchInput } from '../../src/tunnel/path-mtu-search.ts';
+import { Probes } from '../../src/tunnel/probes.ts';
 import { Recalls } from '../../src/tunnel/recalls.ts';
 import { PathQuality } from '../../src/tunnel/rtt.ts';
 import { Schedule, type Scheduled } from '../../src/tunnel/schedule.ts';
 import { SlotTable, slotOf } from '../../src/tunnel/slots.ts';
 import { KeyedBuckets, TokenBucket } from '../../src/tunnel/token-bucket.ts';
+import { Traffic } from '../../src/tunnel/traffic.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 
 const at = (n: number): Instant => n as Instant;
@@ -187,5 +191,112 @@ describe('Recalls', () => {
     for (const peer of peers.slice(200, 250)) peer.reachable = true;
     while (recalls.deadline !== undefined) recalls.tick(recalls.deadline);
     expect(called).toEqual(peers.slice(250).map((_, i) => 250 + i));
+  });
+});
+
+describe('Traffic', () => {
+  const counted = (sealed: bigint, opened: bigint) => ({
+    sealedRecords: sealed,
+    sealedBytes: 0n,
+    sealedLarge: 0n,
+    openedRecords: opened,
+    openedBytes: 0n,
+    failedOpens: 0n,
+    lastReceive: undefined,
+  });
+
+  it('takes all records for inner packets but those it is told of, and tells each once', () => {
+    let now = counted(0n, 0n);
+    const traffic = new Traffic(() => now);
+    traffic.sealedOwn();
+    traffic.openedOwn();
+    now = counted(1n, 1n);
+    traffic.look();
+    expect([traffic.flowed, traffic.take()]).toEqual([false, { sent: false, came: false }]);
+    now = counted(2n, 1n);
+    expect(traffic.flowed).toBe(false);
+    traffic.look();
+    expect([traffic.flowed, traffic.take(), traffic.take()]).toEqual([
+      true,
+      { sent: true, came: false },
+      { sent: false, came: false },
+    ]);
+    now = counted(2n, 2n);
+    traffic.look();
+    expect([traffic.flowed, traffic.take()]).toEqual([true, { sent: false, came: true }]);
+  });
+
+  it('goes on in another process without taking what was counted for news', () => {
+    const traffic = new Traffic(() => counted(5n, 5n));
+    traffic.sealedOwn();
+    traffic.look();
+    traffic.take();
+    const next = new Traffic(() => counted(5n, 5n));
+    next.continueFrom(traffic.export());
+    next.look();
+    expect(next.flowed).toBe(false);
+    expect(new Traffic(() => undefined).readings.sealedRecords).toBe(0n);
+  });
+});
+
+describe('Probes', () => {
+  it('knows each answer once, and none that came after its time', () => {
+    const probes = new Probes();
+    for (const n of [1, 2, 3]) probes.sent(n, at(n * 100));
+    expect([probes.answered(2, at(250)), probes.answered(2, at(260)), probes.answered(9, at(260))]).toEqual([
+      50,
+      undefined,
+      undefined,
+    ]);
+    expect([probes.expire(ms(200), at(310)), probes.answered(1, at(310)), probes.pending]).toEqual([
+      1,
+      undefined,
+      true,
+    ]);
+    expect([probes.expire(ms(200), at(500)), probes.pending]).toEqual([1, false]);
+  });
+});
+
+describe('PathMtuSearch', () => {
+  const input: SearchInput = {
+    family: 4,
+    ceiling: 9000,
+    isCurrent: true,
+    sealedLarge: 0n,
+    isAlive: true,
+    lastReceive: at(0),
+    peerCount: 1,
+  };
+  const searched = () => {
+    const memory = new PathMemory(at(0));
+    const sent: number[] = [];
+    const changes: number[] = [];
+    const search = new PathMtuSearch({
+      memory,
+      probeSize: (size) => sent.push(size),
+      sizeChanged: (before) => changes.push(before),
+    });
+    return { memory, sent, changes, search };
+  };
+
+  it('adopts the size whose probe was answered, once', () => {
+    const { memory, sent, changes, search } = searched();
+    search.look(input, at(0));
+    expect([sent, memory.pathMtu.mtu]).toEqual([[1472], 1200]);
+    expect([search.arrived(7, at(10)), search.arrived(1, at(10)), search.arrived(1, at(11))]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    expect([memory.pathMtu.mtu, changes]).toEqual([1472, [1200]]);
+  });
+
+  it('goes below what our own device refuses', () => {
+    const { sent, changes, search } = searched();
+    search.look(input, at(0));
+    search.refused(1472, at(1));
+    search.look(input, at(1));
+    expect(sent[1]).toBeLessThan(1472);
+    expect(changes).toEqual([]);
   });
 });
