@@ -1,13 +1,11 @@
-import { between, type Duration, earliest, type Instant, later, ms, type PeerId } from '../base/brand.ts';
+import { type Duration, earliest, type Instant, later, ms, type PeerId } from '../base/brand.ts';
 import type { PeerSettings } from '../config/settings.ts';
 import type { CloseReason, Established } from '../dtls/effects.ts';
 import { type Address, family } from '../net/address.ts';
 import { type Path, sameEndpoint } from '../net/endpoint.ts';
 import type { Association } from './association.ts';
 import { Caller, type CallerHost } from './caller.ts';
-import { candidateOf } from './candidate.ts';
 import type { Context } from './context.ts';
-import { endpointChange } from './endpoint-change.ts';
 import type { GoodbyeReason } from './control-message.ts';
 import type { PeerSnapshot } from './effects.ts';
 import type { Resolution } from './face.ts';
@@ -22,20 +20,19 @@ import { newPathMtu, pathMtuCeiling, staticPathMtu } from './path-mtu.ts';
 import { judgePeer, type PeerView } from './peer-state.ts';
 import { isRenewal, renew } from './renewal.ts';
 import { rekeyAt } from './rekey.ts';
-import { limitSessions, retireAt } from './retirement.ts';
+import { limitSessions } from './retirement.ts';
 import type { Scheduled } from './schedule.ts';
-import { selectAssociation } from './selection.ts';
 import { Session, type SessionOwner } from './session.ts';
+import { Sessions, type SessionsHost } from './sessions.ts';
 
 /**
- * One configured remote. Its associations are of three kinds at any time: the *current* one, which carries our traffic;
- * those that are wanted beside it (handshakes under way, a warm standby); and those that were replaced and stay readable
- * until the far end has left them too.
+ * One configured remote: whom it may be and where, the calls under way (`Caller`), the established associations
+ * (`Sessions`), and what state that amounts to.
  *
  * Every input ends in `settle`, which looks at what is there, decides what should be, and does what is missing. So the
  * order in which things happen (two ends at once, loss, restart, reload) does not matter to the outcome.
  */
-export class Peer implements CallerHost, SessionOwner, Scheduled {
+export class Peer implements CallerHost, SessionsHost, SessionOwner, Scheduled {
   heapIndex = -1;
   due: Instant | undefined;
   readonly id: PeerId;
@@ -47,16 +44,12 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   /** The path it was last met on, which has proven itself: a place to call, and no more than that. */
   lastKnown: Path | undefined;
   readonly #context: Context;
-  /** Established, oldest first. Never changed in place: it is walked while sessions end. */
-  #sessions: readonly Session[] = [];
-  #current: Session | undefined;
+  readonly #sessions: Sessions;
   readonly #caller: Caller;
   #everUp = false;
   #wasWavering = false;
   #doubtedAt: Instant | undefined;
   #heldUntil: Instant | undefined;
-  /** Of sessions that are gone. */
-  #lastReceive: Instant | undefined;
   /** What the sessions' rekey times were computed from. */
   #rekeyAfter: Duration | 'off';
   #stopped = false;
@@ -67,6 +60,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.settings = settings;
     this.since = now;
     this.#rekeyAfter = settings.rekeyAfter;
+    this.#sessions = new Sessions(context, this);
     this.#caller = new Caller(context, this, now);
     this.state = judgePeer(this.#view()).state;
   }
@@ -76,11 +70,11 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   }
 
   get current(): Session | undefined {
-    return this.#current;
+    return this.#sessions.current;
   }
 
   get sessions(): readonly Session[] {
-    return this.#sessions;
+    return this.#sessions.all;
   }
 
   get legs(): readonly Leg[] {
@@ -94,16 +88,12 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** When its latest authenticated record came; undefined before the first. */
   get lastReceive(): Instant | undefined {
-    let latest = this.#lastReceive;
-    for (const session of this.#sessions) {
-      if (session.confirmed && (latest === undefined || session.lastReceive > latest)) latest = session.lastReceive;
-    }
-    return latest;
+    return this.#sessions.lastReceive;
   }
 
   /** Where it may be met: its endpoints, what it uses, and where it was last. */
   addresses(): readonly Address[] {
-    const used = this.#sessions.map((session) => session.association.path.remote.address);
+    const used = this.sessions.map((session) => session.association.path.remote.address);
     const last = this.lastKnown?.remote.address;
     return [...this.#caller.addresses, ...used, ...(last === undefined || used.includes(last) ? [] : [last])];
   }
@@ -115,23 +105,18 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** It stops soon, or answers are missing, and there is no other way to it: another peer may serve its prefixes. */
   get wavering(): boolean {
-    return this.#current?.draining === true || this.#current?.health === 'suspect';
+    return this.current?.draining === true || this.current?.health === 'suspect';
   }
 
   /** When `settle` has something to do; undefined: never without an input. */
   get deadline(): Instant | undefined {
-    let due = this.#caller.deadline;
-    for (const session of this.#sessions) {
-      due = earliest(due, earliest(session.checkAt, session.association.deadline));
-      due = earliest(due, retireAt(session, this.#current));
-    }
-    return due;
+    return earliest(this.#caller.deadline, this.#sessions.deadline);
   }
 
   /** Its association while nothing else is there or due at `now`: no handshake, no choice, nothing to settle. */
   restingOn(now: Instant): Session | undefined {
-    const session = this.#current;
-    if (session === undefined || this.#sessions.length !== 1 || this.state !== 'up' || this.wavering) return undefined;
+    const session = this.current;
+    if (session === undefined || this.sessions.length !== 1 || this.state !== 'up' || this.wavering) return undefined;
     const due = earliest(this.#caller.deadline, session.association.deadline);
     return (due === undefined || now < due) && session.atRest(now) ? session : undefined;
   }
@@ -140,13 +125,13 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   settle(now: Instant): void {
     if (this.#stopped) return;
     this.#caller.tick(now);
-    for (const { association } of this.#sessions) {
+    for (const { association } of this.sessions) {
       if (association.deadline !== undefined && association.deadline <= now) association.tick(now);
     }
-    for (const session of this.#sessions) this.#checkSession(session, now);
+    for (const session of this.sessions) this.#checkSession(session, now);
     this.#choose(now);
-    this.#caller.drive(this.#current, this.#everUp, now);
-    this.#retireReplaced(now);
+    this.#caller.drive(this.current, this.#everUp, now);
+    this.#sessions.retireReplaced(now);
     this.#setState(now);
   }
 
@@ -164,7 +149,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   reconfigure(now: Instant): void {
     const { settings } = this;
     this.#caller.reconcile(settings.endpoints, now);
-    for (const session of this.#sessions) {
+    for (const session of this.sessions) {
       const { fingerprint } = session.association;
       if (!settings.enabled || fingerprint === undefined || !settings.fingerprints.includes(fingerprint)) {
         session.say({ type: 'goodbye', why: settings.enabled ? 'removed' : 'disabled', pause: GOODBYE_PAUSE_REMOVED });
@@ -188,22 +173,22 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** Fresh keys beside the current ones, or an attempt at once when there are none. */
   rekey(now: Instant): void {
-    if (this.#current !== undefined) this.#current.rekeyWanted = 'manual';
+    if (this.current !== undefined) this.current.rekeyWanted = 'manual';
     else this.#caller.encourage(now);
-    if (this.#current !== undefined) this.#current.checkAt = now;
+    if (this.current !== undefined) this.current.checkAt = now;
   }
 
   /** Asks the far end at once whether it is there (`dtunnel ping`). False: there is nobody who would answer. */
   probe(now: Instant): boolean {
-    if (this.#current === undefined || !this.#current.speaks) return false;
-    this.#current.suspect(now);
+    if (this.current === undefined || !this.current.speaks) return false;
+    this.current.suspect(now);
     return true;
   }
 
   /** Somebody who may be this peer uses keys we do not have: it is called without waiting for a timer. */
   lostState(now: Instant): void {
-    if (this.#current?.health === 'alive') {
-      this.#current.suspect(now);
+    if (this.current?.health === 'alive') {
+      this.current.suspect(now);
       return;
     }
     this.#caller.encourage(now);
@@ -211,7 +196,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** Something unproven suggests that the far end does not know `association` any more. True when it is asked. */
   doubt(association: Association, now: Instant): boolean {
-    const current = this.#current;
+    const current = this.current;
     if (current?.association !== association) return false;
     if (this.#doubtedAt !== undefined && now < later(this.#doubtedAt, DOUBT_INTERVAL)) return false;
     this.#doubtedAt = now;
@@ -222,7 +207,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   /** Local addresses or routes changed; `ours` are the addresses that are left. */
   networkChanged(ours: readonly Address[], now: Instant): void {
     this.#caller.networkChanged(now);
-    for (const session of this.#sessions) {
+    for (const session of this.sessions) {
       const { path, role } = session.association;
       // The kernel chooses the source afresh; the far end notices and follows. A server keeps the address at which it
       // was called while it has it: behind a NAT of its own the client expects no other.
@@ -240,12 +225,12 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** Tells the peer that we stop within `deadline`. */
   announceDrain(deadline: Duration): void {
-    for (const session of this.#sessions) if (session.use !== 'retiring') session.say({ type: 'drain', deadline });
+    for (const session of this.sessions) if (session.use !== 'retiring') session.say({ type: 'drain', deadline });
   }
 
   /** No inner packet has gone either way for a while. */
   quiet(now: Instant): boolean {
-    return this.#sessions.every((session) => {
+    return this.sessions.every((session) => {
       session.observe(now);
       return now >= later(session.lastTraffic, DRAIN_QUIET);
     });
@@ -255,7 +240,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   stop(why: GoodbyeReason, now: Instant): void {
     this.#stopped = true;
     this.#caller.cancel(now);
-    for (const session of this.#sessions) {
+    for (const session of this.sessions) {
       session.say({ type: 'goodbye', why, pause: why === 'removed' ? GOODBYE_PAUSE_REMOVED : GOODBYE_PAUSE });
       session.association.close('closed', now);
     }
@@ -272,14 +257,12 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       everUp: this.#everUp,
       wasWavering: this.#wasWavering,
       heldUntil: this.#heldUntil,
-      lastReceive: this.#lastReceive,
       lastKnown: this.lastKnown,
       lastFailure: lastFailure === undefined ? undefined : { at: lastFailure.at, reason: { ...lastFailure.reason } },
       rekeyAfter: this.#rekeyAfter,
-      current: this.#current?.association.lease.slot,
-      ...this.#caller.export(this.#sessions, now),
+      ...this.#caller.export(this.sessions, now),
       memories: this.memories.export(),
-      sessions: this.#sessions.flatMap((session) => session.export() ?? []),
+      ...this.#sessions.export(),
     };
   }
 
@@ -290,17 +273,16 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.#everUp = state.everUp;
     this.#wasWavering = state.wasWavering;
     this.#heldUntil = state.heldUntil;
-    this.#lastReceive = state.lastReceive;
     this.lastKnown = state.lastKnown;
     this.lastFailure = state.lastFailure;
     this.#rekeyAfter = state.rekeyAfter;
     this.memories.continueFrom(state.memories, now);
-    this.#sessions = state.sessions.map((known) => {
+    const sessions = state.sessions.map((known) => {
       const memory = this.#memory(known.association.path.remote.address, now);
       return continueSession(this.#context, { owner: this, memory, continued: known }, now);
     });
-    this.#current = this.#sessions.find((session) => session.association.lease.slot === state.current);
-    this.#caller.continueFrom(state, this.#sessions, now);
+    this.#sessions.continueFrom(state, sessions);
+    this.#caller.continueFrom(state, sessions, now);
   }
 
   // --- CallerHost ------------------------------------------------------------------------------------------
@@ -315,7 +297,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     }
     session.rekeyAt = this.#rekeyAt(session, now);
     const isRekey = this.#isRekey(association);
-    this.#sessions = [...this.#sessions, session];
+    this.#sessions.add(session);
     if (association.role === 'client') this.#caller.completed(session, now);
     this.#caller.resume();
     if (!session.speaks) {
@@ -337,13 +319,13 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.lastFailure = undefined;
     this.#choose(now);
     // A client says at once what the association is for: that also shows the server that it can send on it.
-    if (session !== this.#current && association.role === 'client') session.announce('standby', now);
+    if (session !== this.current && association.role === 'client') session.announce('standby', now);
     limitSessions(this, now);
     this.#context.touch(this);
   }
 
   data(association: Association, payload: Uint8Array, now: Instant): void {
-    const session = this.#sessionOf(association);
+    const session = this.#sessions.of(association);
     const [first = 0] = payload;
     if (first >= 0x10) this.#context.emit({ kind: 'inject', peer: this.id, packet: payload });
     else session?.control(payload, now);
@@ -352,7 +334,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   }
 
   closed(association: Association, reason: CloseReason, now: Instant): void {
-    const session = this.#sessionOf(association);
+    const session = this.#sessions.of(association);
     if (session !== undefined) this.#sessionClosed(session, reason, now);
     else {
       const attempt = this.#caller.failed(association, now);
@@ -361,16 +343,17 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
     this.#context.touch(this);
   }
 
+  // --- SessionsHost ----------------------------------------------------------------------------------------------
+
+  isStandby(session: Session, current: Session | undefined): boolean {
+    return this.#caller.isStandby(session, current);
+  }
+
   // --- SessionOwner ----------------------------------------------------------------------------------------------
 
   useChanged(session: Session, _now: Instant): void {
-    // A client sends its traffic on one association: what it said of another before is over.
-    if (session.peerUse === 'active') {
-      for (const other of this.#sessions) {
-        const same = other !== session && other.association.role === session.association.role;
-        if (same && other.peerUse === 'active') other.peerUse = 'standby';
-      }
-    }
+    // A client sends its traffic on one association.
+    if (session.peerUse === 'active') this.#sessions.usedByPeer(session);
     this.#context.touch(this);
   }
 
@@ -396,7 +379,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       session.memory = memory;
       session.tellPathMtu();
     }
-    if (session === this.#current) {
+    if (session === this.current) {
       this.lastKnown = path;
       this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason: 'roam', silence: undefined });
     }
@@ -404,9 +387,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   }
 
   pathMtuChanged(memory: PathMemory): void {
-    for (const session of this.#sessions) {
-      if (session.memory === memory && !session.association.closed) session.tellPathMtu();
-    }
+    this.#sessions.pathMtuChanged(memory);
   }
 
   // --- What settle does ------------------------------------------------------------------------------------------
@@ -417,12 +398,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
       const before = session.health;
       session.check(
         {
-          purpose:
-            session === this.#current
-              ? 'current'
-              : this.#caller.isStandby(session, this.#current)
-                ? 'standby'
-                : 'unused',
+          purpose: session === this.current ? 'current' : this.isStandby(session, this.current) ? 'standby' : 'unused',
           keepalive: keepaliveOf(this.settings.persistentKeepalive),
           deadAfter: this.settings.deadAfter,
           ceiling: this.#ceiling(session),
@@ -430,11 +406,11 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
         now,
       );
       // The next best is asked at once, so that it is known to answer when it is needed.
-      if (session === this.#current && before === 'alive' && session.health !== 'alive') {
-        for (const other of this.#sessions) if (this.#caller.isStandby(other, this.#current)) other.suspect(now);
+      if (session === this.current && before === 'alive' && session.health !== 'alive') {
+        for (const other of this.sessions) if (this.isStandby(other, this.current)) other.suspect(now);
       }
     }
-    const isCurrent = session === this.#current;
+    const isCurrent = session === this.current;
     renew(this.#context, session, isCurrent, this.#caller.legs[0], now);
     if (session.deadSince !== undefined && now >= later(session.deadSince, DEAD_LINGER)) {
       session.association.close('timeout', now);
@@ -443,49 +419,7 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
 
   /** Moves our traffic to the association that should carry it. */
   #choose(now: Instant): void {
-    const candidates = this.#sessions.map((session) => candidateOf(session, this.settings.failback, now));
-    const mine = this.#context.identity.fingerprint;
-    const theirs = this.#sessions.at(-1)?.association.fingerprint ?? mine;
-    const before = candidates.find((c) => c.session === this.#current);
-    const chosen = selectAssociation(candidates, before, mine, theirs)?.session;
-    if (chosen === this.#current) return;
-    const previous = this.#current;
-    this.#current = chosen;
-    if (previous?.leg !== undefined && previous.health !== 'alive') previous.leg.failedAt = now;
-    this.#context.emit({ kind: 'activate', peer: this.id, slot: chosen?.association.lease.slot });
-    if (chosen !== undefined) {
-      this.lastKnown = chosen.association.path;
-      chosen.supersededAt = undefined;
-      chosen.announce('active', now);
-      if (previous !== undefined) this.#reportChange(previous, chosen, now);
-    }
-    if (previous !== undefined && !previous.association.closed) {
-      previous.announce(this.#isReplaced(previous) ? 'retiring' : 'standby', now);
-    }
-  }
-
-  #retireReplaced(now: Instant): void {
-    for (const session of this.#sessions) {
-      if (!this.#isReplaced(session)) {
-        session.supersededAt = undefined;
-        if (session !== this.#current && session.abandoned(now)) session.association.close('timeout', now);
-        continue;
-      }
-      session.supersededAt ??= now;
-      if (session.use !== 'retiring') session.announce('retiring', now);
-      const at = retireAt(session, this.#current);
-      if (at !== undefined && now >= at) session.association.close('closed', now);
-    }
-  }
-
-  /** Another does what this one was for. */
-  #isReplaced(session: Session): boolean {
-    const current = this.#current;
-    if (session === current || current === undefined) return false;
-    if (session.association.role === 'client')
-      return session.leg?.live !== session || !this.#caller.isStandby(session, this.#current);
-    if (session.peerUse === 'retiring') return true;
-    return !session.speaks && session.establishedAt <= current.establishedAt;
+    if (this.#sessions.choose(now) && this.current !== undefined) this.lastKnown = this.current.association.path;
   }
 
   #setState(now: Instant): void {
@@ -540,37 +474,20 @@ export class Peer implements CallerHost, SessionOwner, Scheduled {
   #isRekey(association: Association): boolean {
     if (association.role === 'client') return isRenewal(association.trigger);
     const { remote } = association.path;
-    return this.#sessions.some((s) => s.health === 'alive' && sameEndpoint(s.association.path.remote, remote));
+    return this.sessions.some((s) => s.health === 'alive' && sameEndpoint(s.association.path.remote, remote));
   }
 
   #sessionClosed(session: Session, reason: CloseReason, now: Instant): void {
-    this.#lastReceive = this.lastReceive;
-    this.#sessions = this.#sessions.filter((s) => s !== session);
-    this.#caller.lost(session, session === this.#current, now);
+    this.#sessions.remove(session);
+    this.#caller.lost(session, session === this.current, now);
     if (reason.by === 'peer') this.#context.event({ kind: 'peer-closed', peer: this.name, reason });
-    if (session !== this.#current) return;
+    if (session !== this.current) return;
     if (reason.code !== 'closed') this.lastFailure = { at: now, reason };
     this.#choose(now);
   }
 
-  #reportChange(previous: Session, chosen: Session, now: Instant): void {
-    const { path } = chosen.association;
-    const reason = endpointChange(previous, chosen);
-    if (reason === undefined) return;
-    const silence = between(previous.lastReceive, now);
-    this.#context.event({ kind: 'endpoint-changed', peer: this.name, path, reason, silence });
-  }
-
-  #sessionOf(association: Association): Session | undefined {
-    return this.#sessions.find((s) => s.association === association);
-  }
-
   #memory(address: Address, now: Instant): PathMemory {
-    return this.memories.at(
-      address,
-      this.#sessions.map((session) => session.memory),
-      now,
-    );
+    return this.memories.at(address, this.#sessions.memories, now);
   }
 
   #rekeyAt(session: Session, from: Instant): Instant | undefined {
