@@ -1,4 +1,4 @@
-import type { Duration, Instant } from '../base/brand.ts';
+import type { Instant } from '../base/brand.ts';
 import { DtunnelError } from '../base/errors.ts';
 import { socketNames, socketPath } from '../control/paths.ts';
 import type { DownReply, DrainReply, UpgradeReply, UpgradeRequest } from '../control/protocol.ts';
@@ -22,7 +22,6 @@ import {
   readyEvent,
   rotatedEvent,
   reloadEvent,
-  startingEvent,
   upgradingEvent,
 } from './announcements.ts';
 import { controlHandlers } from './control-handlers.ts';
@@ -31,7 +30,7 @@ import { Driver, type PlaneNotice } from './driver.ts';
 import { ExpiryNotices } from './expiry.ts';
 import { Hooks } from './hooks.ts';
 import { Host } from './host/host.ts';
-import { deviceMtu, HostSync, routedHost } from './host/host-sync.ts';
+import { HostSync, routedHost } from './host/host-sync.ts';
 import { type Configuration, type InForce, readConfiguration } from './in-force.ts';
 import { LastKnownFile, lastKnownPath } from './last-known.ts';
 import type { DaemonEvent, Log } from './log.ts';
@@ -40,25 +39,20 @@ import { MetricsService } from './metrics-service.ts';
 import { ServiceManager } from './notify.ts';
 import { PacedLooks } from './pace.ts';
 import { Pinger } from './pinger.ts';
-import { openPlane, planeOptions } from './plane-options.ts';
+import { planeOptions } from './plane-options.ts';
 import { Recorder } from './recorder.ts';
 import { Reloader } from './reload.ts';
 import { Rotation } from './rotation.ts';
+import { Shutdown } from './shutdown.ts';
+import { type Starting, startAfresh } from './start-afresh.ts';
 import { statusPage } from './status-page.ts';
 import { goOn } from './upgrade/go-on.ts';
 import type { Takeover } from './upgrade/takeover.ts';
 import { UndoStack } from './undo.ts';
 import { Upgrade } from './upgrade/upgrade.ts';
 import { type Upgradeable, upgradeTarget } from './upgrade/target.ts';
-import { within } from './within.ts';
 import { watchSurroundings } from './surroundings.ts';
 import { metricsDetailOf, Views } from './views.ts';
-
-/** A tunnel that is told to close has done so within this, ms; what has not is cut off. */
-const CLOSE_LIMIT = 1_000;
-
-/** Time for the last datagrams (close_notify) to leave the data plane before it is closed, ms. */
-const LINGER = 20;
 
 /**
  * One running tunnel: the composition root. Starting is all or nothing; stopping takes everything back. Whatever touches
@@ -77,7 +71,7 @@ export class Daemon {
   readonly #expiry = new ExpiryNotices();
   /** Looks at all peers when some have changed. */
   readonly #looks = new PacedLooks(() => {
-    if (this.#stopping !== undefined) return;
+    if (this.#shutdown.begun) return;
     this.#views.peerChanged();
     this.#manager.status(this.#views.line());
   });
@@ -89,10 +83,9 @@ export class Daemon {
   /** What an upgrade takes hold of. */
   readonly #pieces: Upgradeable;
   readonly #upgrade: Upgrade;
+  readonly #shutdown: Shutdown;
   /** Everything but the control socket, which must outlive the reply to `down`. */
   readonly #undo: UndoStack;
-  /** What tearing down has undone, in the words of `[-]` lines. */
-  readonly #undone: string[] = [];
   readonly #lastKnown: LastKnownFile;
 
   #inForce: InForce;
@@ -101,16 +94,6 @@ export class Daemon {
   #driver: Driver | undefined;
   #control: ControlServer | undefined;
   #stopWatching: () => void = () => undefined;
-  /** Resolves with the sessions left when the tunnel has drained or closed, whoever asked for it. */
-  readonly #finished: Promise<number>;
-  #finish: (sessionsLeft: number) => void = () => undefined;
-  #stopping: Promise<DownReply> | undefined;
-  /** Done last, when nothing of this process is left in the world. */
-  #last: (() => void) | undefined;
-  #end: (status: number) => void = () => undefined;
-
-  /** The exit status, once everything is undone. */
-  readonly ended: Promise<number>;
 
   private constructor(options: DaemonOptions, configuration: Configuration) {
     const { parts, build, configFile, pid } = options;
@@ -118,12 +101,6 @@ export class Daemon {
     this.#options = options;
     const { generation, since } = options.takeover?.state ?? { generation: 1, since: parts.clock() };
     this.#inForce = { ...configuration, generation, since };
-    this.ended = new Promise((resolve) => {
-      this.#end = resolve;
-    });
-    this.#finished = new Promise((resolve) => {
-      this.#finish = resolve;
-    });
     const onBug = (error: unknown): void => this.#bug(error);
     this.#undo = new UndoStack(onBug);
     this.#metrics = new EventMetrics(face.name, metricsDetailOf(configuration.settings));
@@ -155,7 +132,7 @@ export class Daemon {
       plane: () => this.#running().plane,
       tunnel: () => this.#tunnel,
       host: this.#host,
-      isStopping: () => this.#stopping !== undefined,
+      isStopping: () => this.#shutdown.begun,
     });
     const memory = lastKnownPath(this.name, parts.runtimeDir);
     this.#lastKnown = new LastKnownFile({
@@ -164,6 +141,20 @@ export class Daemon {
       onProblem: (what, reason) => this.#tell(memoryEvent(what, memory, reason)),
     });
     this.#hostSync = new HostSync(this.#host, (error) => this.#hostWarning(String(error)));
+    this.#shutdown = new Shutdown({
+      clock: parts.clock,
+      log: this.#log,
+      manager: this.#manager,
+      views: this.#views,
+      hooks: this.#hooks,
+      hostSync: this.#hostSync,
+      undo: this.#undo,
+      driver: () => this.#driver,
+      control: () => this.#control,
+      onDown: () => this.#inForce.settings.interface.onDown,
+      hookEnvironment: () => this.#hookEnvironment(),
+      interruptUpgrade: () => this.#upgrade.interrupt(),
+    });
     this.#registry = new MetricsRegistry(this.#metrics, () => this.#views.metricsInput());
     this.#metricsService = new MetricsService(
       {
@@ -214,13 +205,18 @@ export class Daemon {
       inForce: () => this.#inForce,
       running: () => this.#running(),
       control: () => this.#control,
-      isStopping: () => this.#stopping !== undefined,
+      isStopping: () => this.#shutdown.begun,
       stopWatching: () => this.#stopWatching(),
-      end: (status) => this.#end(status),
-      stopBefore: (last, drainMs) => this.#stopBefore(last, drainMs),
+      end: (status) => this.#shutdown.end(status),
+      stopBefore: (last, drainMs) => this.#shutdown.stopBefore(last, drainMs),
       tell: (event) => this.#tell(event),
     };
     this.#upgrade = new Upgrade(upgradeTarget(this.#pieces));
+  }
+
+  /** The exit status, once everything is undone. */
+  get ended(): Promise<number> {
+    return this.#shutdown.ended;
   }
 
   /** A tunnel that runs. Throws DtunnelError with nothing left behind. */
@@ -288,71 +284,40 @@ export class Daemon {
   }
 
   /** Tells peers to fail over and waits until nothing is left or `timeoutMs` have passed. The daemon goes on. */
-  async drain(timeoutMs: number): Promise<DrainReply> {
-    if (await this.#upgrade.interrupt()) return { result: 'drained', sessionsLeft: 0, durationMs: 0 };
-    return this.#drain(timeoutMs);
-  }
-
-  async #drain(timeoutMs: number): Promise<DrainReply> {
-    const { clock } = this.#options.parts;
-    const began = clock();
-    this.#tell({ event: 'daemon.drain', level: 'info', msg: 'draining', fields: { timeoutMs } });
-    this.#manager.status('draining');
-    const sessionsLeft = await this.#until(
-      (tunnel, now) => tunnel.drain(timeoutMs as Duration, now),
-      timeoutMs + CLOSE_LIMIT,
-    );
-    const result = sessionsLeft === 0 ? 'drained' : 'timeout';
-    return { result, sessionsLeft, durationMs: Math.round(clock() - began) };
+  drain(timeoutMs: number): Promise<DrainReply> {
+    return this.#shutdown.drain(timeoutMs);
   }
 
   /** Takes everything back; the process may end when `ended` resolves. Further calls wait for the first. */
   stop(status = 0): Promise<DownReply> {
-    this.#stopping ??= this.#stop(status);
-    return this.#stopping;
+    return this.#shutdown.stop(status);
   }
 
   async #start(): Promise<void> {
-    const { parts, configFile, build } = this.#options;
-    const { settings, warnings } = this.#inForce;
-    this.#tell(startingEvent(build.version, configFile));
-    for (const warning of warnings) this.#tell({ event: 'config.warning', level: 'warn', msg: warning });
-    for (const remark of this.#host.remarks(settings)) this.#tell(hostWarningEvent(remark));
-    // Asked first, so that a second start says what is wrong and not that the device is busy.
-    await ControlServer.refuseIfServed(socketPath(this.name, parts.runtimeDir));
-
-    const { mark } = await this.#host.prepare(settings);
-    const plane = openPlane(this.#planeOptions(mark), parts);
-    this.#undo.push(() => plane.close());
-    await this.#host.setUp(settings, plane.deviceName, deviceMtu(settings, [], 0));
-    this.#undo.push(() => this.#host.tearDown());
-    const tunnel = this.#makeTunnel();
-    const driver = this.#drive(tunnel, plane);
-    await this.#metrics.setPeers(settings.peers.map((peer) => peer.name));
-    await this.#serve(false);
-    await this.#metricsService.start(this.#inForce);
-    this.#undo.push(() => this.#metricsService.close());
-    driver.input((started, now) => started.start(now));
-    if (!settings.interface.failClosed) this.#adjustHost();
+    await startAfresh(this.#starting());
+    if (!this.#inForce.settings.interface.failClosed) this.#adjustHost();
     this.#watch();
     this.#announce();
     void this.#hooks.run(this.#inForce.settings.interface.onUp, this.#hookEnvironment());
   }
 
   async #continueFrom(takeover: Takeover): Promise<void> {
-    await goOn(takeover, {
-      ...this.#pieces,
-      undo: this.#undo,
-      makeTunnel: () => this.#makeTunnel(),
-      serve: () => this.#serve(true),
-      planeOptions: (mark) => this.#planeOptions(mark),
-      drive: (tunnel, plane) => this.#drive(tunnel, plane),
-      warn: (text) => this.#hostWarning(text),
-    });
+    await goOn(takeover, { ...this.#starting(), warn: (text) => this.#hostWarning(text) });
     this.#watch();
     this.#announce();
     this.#adjustHost();
     if (takeover.reload) await this.reload();
+  }
+
+  #starting(): Starting {
+    return {
+      ...this.#pieces,
+      undo: this.#undo,
+      makeTunnel: () => this.#makeTunnel(),
+      serve: (beside) => this.#serve(beside),
+      planeOptions: (mark) => this.#planeOptions(mark),
+      drive: (tunnel, plane) => this.#drive(tunnel, plane),
+    };
   }
 
   #planeOptions(mark: number | undefined): PlaneOptions {
@@ -388,7 +353,7 @@ export class Daemon {
       makeAlarm: parts.makeAlarm,
       resolve: parts.resolve,
       onEvent: (event, now) => this.#tunnelEvent(event, now),
-      onFinished: (sessionsLeft) => this.#finish(sessionsLeft),
+      onFinished: (sessionsLeft) => this.#shutdown.finished(sessionsLeft),
       onPlaneNotice: (notice) => this.#planeNotice(notice),
     });
     this.#driver = driver;
@@ -459,47 +424,6 @@ export class Daemon {
     this.#manager.ready(this.#views.line());
   }
 
-  #stopBefore(last: () => void, drainMs: number): void {
-    this.#last = last;
-    setImmediate(() => void this.#drain(drainMs).then(() => this.stop()));
-  }
-
-  async #stop(status: number): Promise<DownReply> {
-    // Too late: the new process was told, and undoes what is to be undone.
-    if (await this.#upgrade.interrupt()) return { changes: [], told: [] };
-    const told = this.#views
-      .glance()
-      .filter((peer) => peer.association !== undefined)
-      .map((peer) => peer.name);
-    this.#manager.stopping('stopping');
-    this.#undone.length = 0;
-    await this.#hostSync.stop();
-    await this.#until((tunnel, now) => tunnel.close(now), CLOSE_LIMIT);
-    await new Promise((resolve) => setTimeout(resolve, LINGER));
-    const environment = this.#hookEnvironment();
-    await this.#undo.unwind();
-    await this.#hooks.run(this.#inForce.settings.interface.onDown, environment);
-    this.#log.summarize();
-    this.#tell({ event: 'daemon.stop', level: 'info', msg: 'stopped', fields: { exit: status } });
-    // The reply that waits for this leaves first; closing the socket waits for it.
-    setImmediate(() => {
-      void (this.#control?.close() ?? Promise.resolve()).then(() => {
-        this.#last?.();
-        this.#end(status);
-      });
-    });
-    return { changes: [...this.#undone], told };
-  }
-
-  /** Gives an input that ends in `finished`; yields the sessions left, at the latest after `limitMs`. */
-  async #until(give: (tunnel: TunnelFace, now: Instant) => void, limitMs: number): Promise<number> {
-    // A driver that holds has handed its keys on: nothing may be said under them.
-    if (this.#driver?.holds === true) return 0;
-    this.#driver?.input(give);
-    const established = (): number => this.#views.glance().filter((peer) => peer.association !== undefined).length;
-    return within(this.#finished, limitMs, established);
-  }
-
   #adopt(next: InForce): void {
     const rotated = next.identity.fingerprint !== this.#inForce.identity.fingerprint;
     this.#inForce = next;
@@ -549,7 +473,7 @@ export class Daemon {
   #planeNotice(notice: PlaneNotice): void {
     this.#tell(planeEvent(notice));
     // Ended as it is: blackholes outlive the device, so that nothing leaves in the clear until the next start.
-    if (notice.kind === 'failed') this.#end(1);
+    if (notice.kind === 'failed') this.#shutdown.end(1);
   }
 
   #noticeExpiry(): void {
@@ -562,7 +486,7 @@ export class Daemon {
   }
 
   #hostChanged(change: string, done: 'made' | 'undone'): void {
-    if (done === 'undone') this.#undone.push(change);
+    if (done === 'undone') this.#shutdown.undone(change);
     this.#tell(hostChangedEvent(change, done));
     this.#options.onChange(change, done);
   }

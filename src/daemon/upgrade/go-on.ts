@@ -1,19 +1,10 @@
-import type { Plane, PlaneOptions } from '../../plane/plane.ts';
-import type { TunnelFace } from '../../tunnel/face.ts';
 import { tookOverEvent } from '../announcements.ts';
-import type { Driver } from '../driver.ts';
+import type { Starting } from '../start-afresh.ts';
 import type { Takeover } from './takeover.ts';
-import type { UndoStack } from '../undo.ts';
-import { droppedSoFar, type Upgradeable } from './target.ts';
+import { droppedSoFar } from './target.ts';
 
 /** The parts of a daemon that takes over. */
-export interface Continuing extends Upgradeable {
-  readonly undo: UndoStack;
-  readonly makeTunnel: () => TunnelFace;
-  /** Binds the control socket beside the old one. */
-  readonly serve: () => Promise<void>;
-  readonly planeOptions: (mark: number | undefined) => PlaneOptions;
-  readonly drive: (tunnel: TunnelFace, plane: Plane) => Driver;
+export interface Continuing extends Starting {
   /** Something that an operator should see in the status. */
   readonly warn: (text: string) => void;
 }
@@ -33,7 +24,7 @@ export async function goOn(takeover: Takeover, daemon: Continuing): Promise<void
   const tunnel = daemon.makeTunnel();
   tunnel.continueFrom(state.tunnel, parts.clock());
   await metrics.setPeers(state.tunnel.peers.map((peer) => peer.name));
-  await daemon.serve();
+  await daemon.serve(true);
   const plane = parts.openPlane({ ...daemon.planeOptions(mark), adopt: { descriptors, state: takeover.plane } });
   takeover.plane.fill(0);
   undo.push(() => plane.close());
