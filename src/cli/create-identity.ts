@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { DtunnelError } from '../base/errors.ts';
 import { createSelfSigned, type SelfSignedOptions } from '../crypto/certificate.ts';
 import { serviceAccount } from '../daemon/accounts.ts';
-import type { IdentityPaths } from '../daemon/identity-files.ts';
+import type { IdentityPaths } from '../daemon/identity-paths.ts';
 import { createFile, type Owner } from '../daemon/write-file.ts';
 import type { Io } from './io.ts';
 

@@ -4,7 +4,7 @@ import { DtunnelError, type ErrorCode } from '../base/errors.ts';
 import { type IdentityProblem, readIdentity } from '../crypto/certificate.ts';
 import type { Identity } from '../crypto/identity.ts';
 import { serviceAccount } from './accounts.ts';
-import { beside } from './rotation-files.ts';
+import { beside, CREDENTIAL, type IdentityPaths } from './identity-paths.ts';
 import { type FileContent, fileProblem, readRegularFile } from './regular-file.ts';
 
 /** What the files of an identity are read against; the process's own unless a test says otherwise. */
@@ -25,12 +25,6 @@ export function identityContext(env: Readonly<Record<string, string | undefined>
 /** The context of this process. */
 export function processContext(env: Readonly<Record<string, string | undefined>> = process.env): IdentityContext {
   return identityContext(env, process.geteuid?.() ?? 0);
-}
-
-/** Where the two halves of an identity are: paths, or `credential:NAME`; they may be one file. */
-export interface IdentityPaths {
-  readonly certificate: string;
-  readonly privateKey: string;
 }
 
 /**
@@ -81,8 +75,6 @@ export function identityPath(path: string, context: IdentityContext): string {
   if (directory !== undefined && directory !== '') return join(directory, path.slice(CREDENTIAL.length));
   throw new DtunnelError('K006', `${path} cannot be had: this process was given no credentials`);
 }
-
-const CREDENTIAL = 'credential:';
 
 /** Certificates and keys are a few KiB; chains of ten RSA certificates are 20. */
 const MAX_BYTES = 256 * 1024;

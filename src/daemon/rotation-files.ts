@@ -1,7 +1,6 @@
 import { existsSync, linkSync, realpathSync, renameSync, rmSync } from 'node:fs';
-import { basename, dirname, extname, join } from 'node:path';
 import { DtunnelError } from '../base/errors.ts';
-import type { IdentityPaths } from './identity-files.ts';
+import { type IdentityPaths, pairBeside } from './identity-paths.ts';
 import { fileProblem } from './regular-file.ts';
 
 /**
@@ -16,20 +15,6 @@ import { fileProblem } from './regular-file.ts';
  * The switch renames the key first: a certificate in force whose key is the next one's stands for its next certificate
  * (`loadIdentity`), so there is no moment at which a daemon could not start.
  */
-
-/** The file beside `path` that is `which` in a rotation: `paris.crt` → `paris.next.crt`. */
-export function beside(path: string, which: 'next' | 'old'): string {
-  const extension = extname(path);
-  return join(dirname(path), `${basename(path, extension)}.${which}${extension}`);
-}
-
-/** The same for both halves. Throws DT_ROTATE_FILES when they are credentials, which only their giver can change. */
-export function pairBeside({ certificate, privateKey }: IdentityPaths, which: 'next' | 'old'): IdentityPaths {
-  if (certificate.startsWith('credential:') || privateKey.startsWith('credential:')) {
-    throw new DtunnelError('S036', 'Certificate and PrivateKey are credentials: whoever gives them must rotate them');
-  }
-  return { certificate: beside(certificate, which), privateKey: beside(privateKey, which) };
-}
 
 /** How far the files of a rotation are. `half`: there is a key without a certificate that anybody could have been told of. */
 export type FilesState = 'none' | 'half' | 'ready' | 'switching';

@@ -5,7 +5,7 @@ import type { Identity } from '../crypto/identity.ts';
 import { formatFingerprint } from '../crypto/fingerprint.ts';
 import type { TunnelEvent } from '../tunnel/effects.ts';
 import type { TrialResult } from '../tunnel/trials.ts';
-import { pairBeside } from './rotation-files.ts';
+import { pairBeside } from './identity-paths.ts';
 
 /** What a rotation works on. */
 export interface RotationTarget {

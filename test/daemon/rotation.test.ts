@@ -6,7 +6,8 @@ import { createSelfSigned, type SelfSigned } from '../../src/crypto/certificate.
 import type { Identity } from '../../src/crypto/identity.ts';
 import { type IdentityContext, loadIdentity } from '../../src/daemon/identity-files.ts';
 import { Rotation } from '../../src/daemon/rotation.ts';
-import { beside, filesState, pairBeside, switchFiles } from '../../src/daemon/rotation-files.ts';
+import { beside, pairBeside } from '../../src/daemon/identity-paths.ts';
+import { filesState, switchFiles } from '../../src/daemon/rotation-files.ts';
 import { useTemporaryDirectory } from '../support/temporary-directory.ts';
 import { interfaceSettings } from '../support/world.ts';
 

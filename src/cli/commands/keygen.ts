@@ -8,11 +8,11 @@ import { formatFingerprint } from '../../crypto/fingerprint.ts';
 import { ownerText } from '../../daemon/accounts.ts';
 import {
   type IdentityContext,
-  type IdentityPaths,
   identityContext,
   loadCertificatePem,
   loadIdentity,
 } from '../../daemon/identity-files.ts';
+import type { IdentityPaths } from '../../daemon/identity-paths.ts';
 import { fileProblem } from '../../daemon/regular-file.ts';
 import { createIdentity, existing } from '../create-identity.ts';
 import { type Io, json } from '../io.ts';
