@@ -7,6 +7,7 @@
         'addon/host_calls.cc',
         'addon/module.cc',
         'addon/plane_arguments.cc',
+        'addon/plane_results.cc',
         'addon/plane_wrap.cc',
         'base/secret_memory.cc',
         'crypto/aead.cc',

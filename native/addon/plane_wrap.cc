@@ -1,73 +1,15 @@
 #include "addon/plane_wrap.h"
 
-#include <algorithm>
-#include <array>
-#include <span>
-
 #include "addon/convert.h"
 #include "addon/plane_arguments.h"
+#include "addon/plane_results.h"
 #include "base/secret_memory.h"
-#include "os/clock.h"
 
 namespace dtunnel {
 namespace {
 
 // More than a plane with every slot in use writes would not fit in memory either.
 constexpr std::size_t kMaxStateSize = std::size_t{1} << 30;
-
-double ToMilliseconds(std::uint64_t ns) { return static_cast<double>(ns) / 1e6; }
-
-Napi::Value ToBigints(Napi::Env env, const std::vector<std::uint64_t>& words) {
-  Napi::BigUint64Array array = Napi::BigUint64Array::New(env, words.size());
-  for (std::size_t i = 0; i < words.size(); ++i) array[i] = words[i];
-  return array;
-}
-
-Napi::Value ToNumbers(Napi::Env env, const std::vector<std::uint32_t>& words) {
-  Napi::Uint32Array array = Napi::Uint32Array::New(env, words.size());
-  for (std::size_t i = 0; i < words.size(); ++i) array[i] = words[i];
-  return array;
-}
-
-// Adds `words` to the end of `out`, or onto what was appended at `base`.
-void Accumulate(std::span<const std::uint64_t> words, std::size_t base, std::vector<std::uint64_t>* out) {
-  if (out->size() == base) out->resize(base + words.size());
-  for (std::size_t i = 0; i < words.size(); ++i) (*out)[base + i] += words[i];
-}
-
-template <typename Counters>
-std::vector<std::uint64_t> WordsOf(const Counters& counters) {
-  std::vector<std::uint64_t> words;
-  EachCounter(counters, [&words](const Counter& counter) { words.push_back(counter.value()); });
-  return words;
-}
-
-// The order of `SessionRow` in src/plane/stats.ts.
-constexpr std::size_t kSessionWords = 7;
-std::array<std::uint64_t, kSessionWords> WordsOf(const SessionTotals& t) {
-  return {t.sealed_records, t.sealed_bytes,    t.opened_records, t.opened_bytes,
-          t.failed_opens,   t.last_receive_ns, t.sealed_large};
-}
-
-// Events as flat rows: thousands a second come, and an object with a name for everything takes longer to make than to
-// read. The order of `EVENT_NUMBERS` in src/plane/events.ts.
-struct EventRows {
-  std::vector<double> numbers;
-  std::vector<std::uint8_t> octets;  // of each event: remote address, local address, body
-
-  void Add(const EventHead& head, Bytes body) {
-    const Bytes remote = head.path.remote.address.bytes();
-    const Bytes local = head.path.local.bytes();
-    for (const double number : {static_cast<double>(head.kind), static_cast<double>(head.slot),
-                                static_cast<double>(head.content_type), head.newest ? 1.0 : 0.0,
-                                static_cast<double>(head.offload), static_cast<double>(head.path.remote.port),
-                                ToMilliseconds(head.at_ns), static_cast<double>(remote.size()),
-                                static_cast<double>(local.size()), static_cast<double>(body.size())}) {
-      numbers.push_back(number);
-    }
-    for (const Bytes part : {remote, local, body}) octets.insert(octets.end(), part.begin(), part.end());
-  }
-};
 
 }  // namespace
 
@@ -161,33 +103,6 @@ Plane* PlaneWrap::OpenOrFrozen(Napi::Env env) {
   return plane_.get();
 }
 
-void PlaneWrap::Report(Napi::Env env, Plane::Outcome outcome) {
-  const char* message = nullptr;
-  switch (outcome) {
-    case Plane::Outcome::kDone:
-      return;
-    case Plane::Outcome::kNoPeer:
-      message = "no such peer";
-      break;
-    case Plane::Outcome::kNoSession:
-      message = "no such session";
-      break;
-    case Plane::Outcome::kSlotTaken:
-      message = "the slot is taken";
-      break;
-    case Plane::Outcome::kBadKeys:
-      message = "the keys were refused";
-      break;
-    case Plane::Outcome::kStillInUse:
-      message = "the peer still has sessions";
-      break;
-    case Plane::Outcome::kTooLarge:
-      message = "the datagram is too large";
-      break;
-  }
-  Napi::RangeError::New(env, message).ThrowAsJavaScriptException();
-}
-
 Napi::Value PlaneWrap::DeviceName(const Napi::CallbackInfo& info) {
   const Plane* plane = OpenOrFrozen(info.Env());
   if (plane == nullptr) return info.Env().Undefined();
@@ -198,32 +113,21 @@ Napi::Value PlaneWrap::Listening(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Plane* plane = OpenOrFrozen(env);
   if (plane == nullptr) return env.Undefined();
-  Napi::Array result = Napi::Array::New(env);
-  for (const Endpoint& endpoint : plane->listening()) {
-    Napi::Object one = Napi::Object::New(env);
-    one["address"] = FromAddress(env, endpoint.address);
-    one["port"] = Napi::Number::New(env, endpoint.port);
-    result[result.Length()] = one;
-  }
-  return result;
+  return FromListening(env, *plane);
 }
 
 Napi::Value PlaneWrap::Features(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Plane* plane = OpenOrFrozen(env);
   if (plane == nullptr) return env.Undefined();
-  Napi::Object result = Napi::Object::New(env);
-  result["offloads"] = Napi::Number::New(env, plane->offloads());
-  result["aead"] = Napi::String::New(env, plane->aead().backend(AeadAlgorithm::kAes128Gcm).name());
-  result["realtime"] = Napi::Boolean::New(env, plane->realtime());
-  return result;
+  return FromFeatures(env, *plane);
 }
 
 Napi::Value PlaneWrap::Install(const Napi::CallbackInfo& info) {
   Plane* plane = Open(info.Env());
   if (plane == nullptr) return info.Env().Undefined();
   const auto config = ToSessionConfig(info[0]);
-  if (config) Report(info.Env(), plane->Install(*config));
+  if (config) ThrowUnlessDone(info.Env(), plane->Install(*config));
   return info.Env().Undefined();
 }
 
@@ -240,7 +144,7 @@ Napi::Value PlaneWrap::Activate(const Napi::CallbackInfo& info) {
     if (!number) return none;
     slot = static_cast<Slot>(*number);
   }
-  Report(info.Env(), plane->Activate(static_cast<PeerId>(*peer), slot));
+  ThrowUnlessDone(info.Env(), plane->Activate(static_cast<PeerId>(*peer), slot));
   return none;
 }
 
@@ -253,7 +157,7 @@ Napi::Value PlaneWrap::Move(const Napi::CallbackInfo& info) {
   if (!slot) return none;
   const auto path = ToPath(info, 1);
   if (!path) return none;
-  Report(info.Env(), plane->Move(static_cast<Slot>(*slot), *path));
+  ThrowUnlessDone(info.Env(), plane->Move(static_cast<Slot>(*slot), *path));
   return none;
 }
 
@@ -266,7 +170,7 @@ Napi::Value PlaneWrap::SetPathMtu(const Napi::CallbackInfo& info) {
   if (!slot) return none;
   const auto mtu = ToUnsigned(info[1], 65535, "pathMtu");
   if (!mtu) return none;
-  Report(info.Env(), plane->SetPathMtu(static_cast<Slot>(*slot), static_cast<std::uint32_t>(*mtu)));
+  ThrowUnlessDone(info.Env(), plane->SetPathMtu(static_cast<Slot>(*slot), static_cast<std::uint32_t>(*mtu)));
   return none;
 }
 
@@ -277,7 +181,7 @@ Napi::Value PlaneWrap::Retire(const Napi::CallbackInfo& info) {
   if (plane == nullptr) return none;
   const auto slot = ToUnsigned(info[0], kMaxSlots - 1, "slot");
   if (!slot) return none;
-  Report(info.Env(), plane->Retire(static_cast<Slot>(*slot)));
+  ThrowUnlessDone(info.Env(), plane->Retire(static_cast<Slot>(*slot)));
   return none;
 }
 
@@ -307,7 +211,7 @@ Napi::Value PlaneWrap::RemovePeer(const Napi::CallbackInfo& info) {
   if (plane == nullptr) return none;
   const auto peer = ToUnsigned(info[0], kMaxPeers - 1, "peer");
   if (!peer) return none;
-  Report(info.Env(), plane->RemovePeer(static_cast<PeerId>(*peer)));
+  ThrowUnlessDone(info.Env(), plane->RemovePeer(static_cast<PeerId>(*peer)));
   return none;
 }
 
@@ -343,7 +247,7 @@ Napi::Value PlaneWrap::SealAndSend(const Napi::CallbackInfo& info) {
   const Plane::Outcome outcome =
       plane->SealAndSend(static_cast<Slot>(*slot), static_cast<std::uint8_t>(*type), *fragment, path);
   if (outcome == Plane::Outcome::kTooLarge) return Napi::Boolean::New(info.Env(), false);
-  Report(info.Env(), outcome);
+  ThrowUnlessDone(info.Env(), outcome);
   return Napi::Boolean::New(info.Env(), true);
 }
 
@@ -355,7 +259,7 @@ Napi::Value PlaneWrap::Inject(const Napi::CallbackInfo& info) {
   const auto peer = ToUnsigned(info[0], kMaxPeers - 1, "peer");
   if (!peer) return none;
   const auto packet = ToBytes(info[1], kMaxPacketSize, "packet");
-  if (packet) Report(info.Env(), plane->Inject(static_cast<PeerId>(*peer), *packet));
+  if (packet) ThrowUnlessDone(info.Env(), plane->Inject(static_cast<PeerId>(*peer), *packet));
   return none;
 }
 
@@ -452,12 +356,7 @@ Napi::Value PlaneWrap::TakeEvents(const Napi::CallbackInfo& info) {
     plane_->TakeEvents(static_cast<std::size_t>(*limit),
                        [&](const EventHead& head, Bytes body) { rows.Add(head, body); });
   }
-  Napi::Float64Array numbers = Napi::Float64Array::New(env, rows.numbers.size());
-  std::ranges::copy(rows.numbers, numbers.Data());
-  Napi::Object events = Napi::Object::New(env);
-  events["numbers"] = numbers;
-  events["octets"] = FromBytes(env, rows.octets);
-  return events;
+  return rows.ToObject(env);
 }
 
 // session(slot, words): writes kSessionWords to `words`; false: no such session. The array is the caller's, since making
@@ -471,7 +370,7 @@ Napi::Value PlaneWrap::SessionOf(const Napi::CallbackInfo& info) {
   const auto words = ToWords(info[1], kSessionWords, "words");
   if (!words) return env.Undefined();
   const auto totals = plane->SessionOf(static_cast<Slot>(*slot));
-  if (totals) std::ranges::copy(WordsOf(*totals), words->begin());
+  if (totals) WriteSessionWords(*totals, *words);
   return Napi::Boolean::New(env, totals.has_value());
 }
 
@@ -479,46 +378,7 @@ Napi::Value PlaneWrap::Stats(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Plane* plane = OpenOrFrozen(env);
   if (plane == nullptr) return env.Undefined();
-  Napi::Object result = Napi::Object::New(env);
-  result["at"] = Napi::Number::New(env, ToMilliseconds(NowNs()));
-
-  std::vector<std::uint64_t> global;
-  for (std::size_t i = 0; i < plane->thread_count(); ++i) Accumulate(WordsOf(plane->CountersOf(i)), 0, &global);
-  result["global"] = ToBigints(env, global);
-
-  std::vector<std::uint32_t> ids;
-  std::vector<std::uint64_t> words;
-  for (const auto& peer : plane->peers()) {
-    if (peer == nullptr) continue;
-    ids.push_back(peer->id);
-    const std::size_t base = words.size();
-    for (std::size_t i = 0; i < peer->thread_count; ++i) Accumulate(WordsOf(peer->counters[i]), base, &words);
-  }
-  result["peerIds"] = ToNumbers(env, ids);
-  result["peers"] = ToBigints(env, words);
-
-  ids.clear();
-  words.clear();
-  for (const auto& session : plane->sessions()) {
-    ids.push_back(session->slot);
-    Accumulate(WordsOf(plane->TotalsOf(*session)), words.size(), &words);
-  }
-  result["sessionSlots"] = ToNumbers(env, ids);
-  result["sessions"] = ToBigints(env, words);
-
-  Napi::Array threads = Napi::Array::New(env);
-  for (const auto& thread : plane->threads()) {
-    const CpuTime usage = thread->Usage();
-    Napi::Object one = Napi::Object::New(env);
-    one["name"] = Napi::String::New(env, thread->name());
-    one["userSeconds"] = Napi::Number::New(env, usage.user_seconds);
-    one["systemSeconds"] = Napi::Number::New(env, usage.system_seconds);
-    threads[threads.Length()] = one;
-  }
-  result["threads"] = threads;
-  result["sessionOctets"] = Napi::Number::New(env, static_cast<double>(plane->session_octets()));
-  result["bufferOctets"] = Napi::Number::New(env, static_cast<double>(plane->buffer_octets()));
-  return result;
+  return FromStats(env, *plane);
 }
 
 Napi::Value PlaneWrap::Close(const Napi::CallbackInfo& info) {

@@ -50,8 +50,6 @@ class PlaneWrap : public Napi::ObjectWrap<PlaneWrap> {
   Plane* Open(Napi::Env env);
   // The plane if it is open, frozen or not.
   Plane* OpenOrFrozen(Napi::Env env);
-  // Throws for everything but kDone.
-  static void Report(Napi::Env env, Plane::Outcome outcome);
 
   Napi::Env env_;
   Napi::ThreadSafeFunction wake_;

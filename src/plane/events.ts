@@ -9,7 +9,7 @@ import { OFFLOADS } from './stats.ts';
 /** Event kinds in the addon's order (`EventKind` in native/plane/control_ring.h). */
 const EVENT_KINDS = ['datagram', 'record', 'confirmed', 'moved', 'offload-disabled', 'failed'] as const;
 
-/** Where the numbers of a row are, by what `native/addon/plane_wrap.cc` writes; the last three are sizes in octets. */
+/** Where the numbers of a row are, by what `native/addon/plane_results.cc` writes; the last three are sizes in octets. */
 const AT = {
   kind: 0,
   slot: 1,

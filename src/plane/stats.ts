@@ -46,7 +46,7 @@ export const OFFLOADS = [
   'udp-gro',
 ] as const satisfies readonly Offload[];
 
-/** Words of a row, by what `native/addon/plane_wrap.cc` writes. */
+/** Words of a row, by what `native/addon/plane_results.cc` writes. */
 const DROP_WORDS = 2 * DROP_REASONS.length;
 const GLOBAL_WORDS = 18 + UNATTRIBUTED_REASONS.length + DROP_WORDS;
 const WORDS_BEFORE_DROPS = 7;
