@@ -7,7 +7,7 @@ import type { StatusDocument } from '../control/status.ts';
 import { formatFingerprint } from '../crypto/fingerprint.ts';
 import { EventMetrics } from '../metrics/event-metrics.ts';
 import { MetricsRegistry } from '../metrics/registry.ts';
-import type { Plane, PlaneOptions } from '../plane/plane.ts';
+import type { Plane, PlaneEvent, PlaneOptions } from '../plane/plane.ts';
 import type { PeerState, TunnelEvent } from '../tunnel/effects.ts';
 import type { TunnelFace } from '../tunnel/face.ts';
 import {
@@ -324,7 +324,7 @@ export class Daemon {
     const { lanes } = this.#options.parts;
     return {
       ...planeOptions(this.#inForce.settings, { lanes, mark }),
-      onEvent: (event) => this.#driver?.planeEvent(event),
+      onEvent: (event) => this.#planeEvent(event),
     };
   }
 
@@ -468,6 +468,15 @@ export class Daemon {
 
   #adjustHost(): void {
     this.#hostSync.adjust(() => ({ settings: this.#inForce.settings, peers: this.#views.glance() }));
+  }
+
+  #planeEvent(event: PlaneEvent): void {
+    if (this.#driver !== undefined) this.#driver.planeEvent(event);
+    else if (event.kind === 'datagram') {
+      // The sockets are open before the host is set up and the tunnel is there.
+      const { path, at } = event;
+      this.#recorder.record({ kind: 'handshake-ignored', path, reason: 'starting' }, at);
+    } else if (event.kind === 'failed' || event.kind === 'offload-disabled') this.#planeNotice(event);
   }
 
   #planeNotice(notice: PlaneNotice): void {

@@ -1,6 +1,6 @@
 import { Counter, Histogram, Registry } from 'prom-client';
 import type { CloseCode } from '../dtls/effects.ts';
-import type { TunnelEvent } from '../tunnel/effects.ts';
+import type { IgnoreReason, TunnelEvent } from '../tunnel/effects.ts';
 import type { Family, MetricKind, Sample } from './exposition.ts';
 
 /** Label of `dtunnel_handshake_failures_total` for a reason to close; codes that are not renamed keep their name. */
@@ -31,6 +31,20 @@ const ROLES = ['client', 'server'] as const;
 const STATES = ['disabled', 'resolving', 'connecting', 'up', 'degraded', 'down'] as const;
 const REKEY_TRIGGERS = ['time', 'data', 'manual', 'peer'] as const;
 const ENDPOINT_REASONS = ['roam', 'dns', 'failover', 'failback'] as const;
+
+const IGNORE_REASONS: Readonly<Record<IgnoreReason, true>> = {
+  starting: true,
+  draining: true,
+  late: true,
+  unknown: true,
+  full: true,
+  rate: true,
+  simultaneous: true,
+  not_client_hello: true,
+  malformed: true,
+  fragmented: true,
+  version: true,
+};
 
 /** Seconds; from a LAN's handshake to the last retransmission. */
 const HANDSHAKE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -133,6 +147,11 @@ export class EventMetrics {
   readonly #cookieChecks = this.#counter('dtunnel_cookie_checks_total', 'Cookies that came back, by verdict.', {
     result: ['valid', 'invalid', 'stale'],
   });
+  readonly #ignored = this.#counter(
+    'dtunnel_handshake_datagrams_ignored_total',
+    'Datagrams that may have begun a handshake and did not, by reason.',
+    { reason: Object.keys(IGNORE_REASONS) },
+  );
   readonly #dns = this.#counter('dtunnel_dns_resolutions_total', 'Name look-ups by result.', {
     result: ['ok', 'nxdomain', 'timeout', 'unchanged'],
   });
@@ -169,7 +188,8 @@ export class EventMetrics {
     this.#detail = detail;
     for (const counter of [this.#cookieChallenges, this.#cookieChecks, this.#dns, this.#reloads])
       counter.declare({ tunnel });
-    for (const counter of [this.#clockJumps, this.#logMessages, this.#handovers]) counter.declare({ tunnel });
+    for (const counter of [this.#clockJumps, this.#logMessages, this.#handovers, this.#ignored])
+      counter.declare({ tunnel });
     if (detail === 'summary') this.#declare('');
     this.#lag = new Histogram({
       name: 'dtunnel_control_event_loop_lag_seconds',
@@ -235,6 +255,9 @@ export class EventMetrics {
       case 'cookie':
         if (event.result === 'challenged') this.#cookieChallenges.inc({ tunnel: this.#tunnel });
         else this.#cookieChecks.inc({ tunnel: this.#tunnel, result: event.result });
+        return;
+      case 'handshake-ignored':
+        this.#ignored.inc({ tunnel: this.#tunnel, reason: event.reason });
         return;
       case 'probe':
         this.#probes.inc(this.#labels(event.peer, { result: event.result }));

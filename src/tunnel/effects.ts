@@ -1,5 +1,6 @@
 import type { Duration, Fingerprint, Instant, PathMtu, PeerId, SessionSlot } from '../base/brand.ts';
 import type { CloseReason, EpochKeys, Role } from '../dtls/effects.ts';
+import type { FrontDoorDrop } from '../dtls/sans-io.ts';
 import type { Address } from '../net/address.ts';
 import type { Path } from '../net/endpoint.ts';
 import type { Prefix } from '../net/prefix.ts';
@@ -59,6 +60,24 @@ export type HandshakeTrigger = 'start' | 'time' | 'data' | 'manual' | 'retry' | 
 /** Peer states (UX.md §8 stateset). */
 export type PeerState = 'disabled' | 'resolving' | 'connecting' | 'up' | 'degraded' | 'down';
 
+/** Why a datagram that may have begun a handshake was ignored. */
+export type IgnoreReason =
+  | FrontDoorDrop
+  /** It came before the tunnel was started. */
+  | 'starting'
+  /** The tunnel is stopping, or has stopped. */
+  | 'draining'
+  /** A copy of a hello whose handshake is over. */
+  | 'late'
+  /** From an address at which no peer is configured, with `Unknown = drop`. */
+  | 'unknown'
+  /** As many handshakes are half open as may be. */
+  | 'full'
+  /** Too many handshakes from there, or from strangers. */
+  | 'rate'
+  /** Both ends call each other, and our call goes first. */
+  | 'simultaneous';
+
 /** Events; ids in logs are the `kind` with dots (see daemon/log.ts). `peer` is the configured name. */
 export type TunnelEvent =
   | {
@@ -97,7 +116,7 @@ export type TunnelEvent =
       /** When the next attempt is due; undefined: none (the peer calls us). */
       readonly retryIn: Duration | undefined;
     }
-  | { readonly kind: 'handshake-ignored'; readonly path: Path; readonly reason: string }
+  | { readonly kind: 'handshake-ignored'; readonly path: Path; readonly reason: IgnoreReason }
   | { readonly kind: 'cookie'; readonly result: 'challenged' | 'valid' | 'invalid' | 'stale' }
   | { readonly kind: 'peer-closed'; readonly peer: string; readonly reason: CloseReason }
   | {

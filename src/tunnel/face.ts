@@ -46,7 +46,7 @@ export interface TunnelFace {
   continueFrom(state: TunnelState, now: Instant): void;
   /** All that another process needs for that. Changes nothing here. */
   export(now: Instant): TunnelExport;
-  /** A datagram that no installed session claimed. As if it had been lost when it comes before `start`. */
+  /** A datagram that no installed session claimed. Counted, and as if it had been lost, when it comes before `start`. */
   datagram(path: Path, datagram: Uint8Array, now: Instant): void;
   /** An authenticated record of an installed session that is no IP packet. */
   record(slot: SessionSlot, contentType: number, fragment: Uint8Array, path: Path, newest: boolean, now: Instant): void;

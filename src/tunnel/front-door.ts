@@ -7,7 +7,7 @@ import { equalBytes, toHex } from '../wire/bytes.ts';
 import { Reader } from '../wire/reader.ts';
 import { Association, type AssociationOwner } from './association.ts';
 import type { Context, Doorkeeper } from './context.ts';
-import type { HandshakeTrigger } from './effects.ts';
+import type { HandshakeTrigger, IgnoreReason } from './effects.ts';
 import { helloRandom } from './hello.ts';
 import {
   CALLBACK_BURST,
@@ -400,7 +400,7 @@ export class FrontDoor implements AssociationOwner {
     this.#schedule.set(entry, undefined);
   }
 
-  #ignore(path: Path, reason: string): void {
+  #ignore(path: Path, reason: IgnoreReason): void {
     this.#context.event({ kind: 'handshake-ignored', path, reason });
   }
 }

@@ -117,8 +117,11 @@ export class Tunnel implements TunnelFace {
   }
 
   datagram(path: Path, datagram: Uint8Array, now: Instant): void {
-    // Before the start there is no peer yet, and all who call would be refused as strangers.
-    if (!this.#started || this.#finished) return;
+    if (!this.#started || this.#finished) {
+      // Before the start there is no peer yet, and all who call would be refused as strangers.
+      this.#context.event({ kind: 'handshake-ignored', path, reason: this.#started ? 'draining' : 'starting' });
+      return;
+    }
     this.#door.receive(path, datagram, now);
     this.#settleTouched(now);
   }

@@ -6,8 +6,18 @@ import { ControlClient } from '../../src/control/client.ts';
 import { socketNames } from '../../src/control/paths.ts';
 import type { Identity } from '../../src/crypto/identity.ts';
 import { statusDocument } from '../../src/control/status.ts';
-import { type Bench, berlinFile, DaemonWorld, parisFile, settle, testIdentity } from '../support/daemon-bench.ts';
-import { FakeIp, type FakeSysctl } from '../support/fake-ip.ts';
+import type { PlaneOptions } from '../../src/plane/plane.ts';
+import {
+  type Bench,
+  type BenchOptions,
+  berlinFile,
+  DaemonWorld,
+  parisFile,
+  settle,
+  testIdentity,
+} from '../support/daemon-bench.ts';
+import { FakeIp } from '../support/fake-ip.ts';
+import { association } from '../support/snapshots.ts';
 import { useTemporaryDirectory } from '../support/temporary-directory.ts';
 
 const directory = useTemporaryDirectory();
@@ -54,7 +64,7 @@ async function berlin(world: DaemonWorld, config = berlinFile(parisIdentity)): P
 async function paris(
   world: DaemonWorld,
   config = parisConfig(),
-  over: { ip?: FakeIp; sysctl?: FakeSysctl } = {},
+  over: Partial<Pick<BenchOptions, 'ip' | 'sysctl' | 'onOpened'>> = {},
 ): Promise<Bench> {
   const bench = await world.start({
     name: 'paris',
@@ -181,6 +191,33 @@ describe('starting', () => {
       listen: [{ port: 0 }],
       fwMark: undefined,
     });
+  });
+
+  it('counts what comes before its tunnel is there', async () => {
+    const ip = new FakeIp();
+    const world = new DaemonWorld();
+    const path = association().path;
+    let come = (): void => undefined;
+    ip.onLine = () => come();
+    const onOpened = ({ onEvent }: PlaneOptions): void => {
+      come = () => onEvent({ kind: 'datagram', path, datagram: Uint8Array.of(22), at: world.clock.now });
+    };
+    await paris(world, parisConfig(), { ip, onOpened });
+    const text = await new ControlClient('paris', { dir: directory.path('paris') }).metrics();
+    const counted = /^dtunnel_handshake_datagrams_ignored_total\{.*reason="starting".*\} (\d+)$/m.exec(text)?.[1];
+    expect(Number(counted)).toBe(ip.lines.filter((line) => line.startsWith('-')).length);
+    expect(Number(counted)).toBeGreaterThan(0);
+  });
+
+  it('ends when its data plane has failed by then', async () => {
+    const ip = new FakeIp();
+    let fail = (): void => undefined;
+    ip.onLine = () => fail();
+    const onOpened = ({ onEvent }: PlaneOptions): void => {
+      fail = () => onEvent({ kind: 'failed', error: 'the device is gone' });
+    };
+    const bench = await paris(new DaemonWorld(), parisConfig(), { ip, onOpened });
+    expect(await bench.daemon.ended).toBe(1);
   });
 
   it('leaves nothing behind when the host refuses', async () => {

@@ -207,6 +207,18 @@ describe('events', () => {
     ).toBe(0);
   });
 
+  it('count every datagram that began no handshake under its reason', async () => {
+    const metrics = new EventMetrics('paris', 'full');
+    const name = 'dtunnel_handshake_datagrams_ignored_total';
+    expect(series(writeExposition(await metrics.families(), 'text'), name, { reason: 'starting' })).toBe(0);
+    for (const reason of ['starting', 'starting', 'late'] as const)
+      metrics.record({ kind: 'handshake-ignored', path: association().path, reason });
+    const text = writeExposition(await metrics.families(), 'text');
+    expect(series(text, name, { reason: 'starting' })).toBe(2);
+    expect(series(text, name, { reason: 'late' })).toBe(1);
+    expect(series(text, name, { reason: 'full' })).toBe(0);
+  });
+
   it('names reasons as the contract does', async () => {
     const metrics = new EventMetrics('paris', 'full');
     metrics.record(failed(undefined, 'peer_alert'));

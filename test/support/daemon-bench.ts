@@ -97,6 +97,8 @@ export interface BenchOptions {
   readonly sysctl?: FakeSysctl;
   readonly environment?: Readonly<Record<string, string>>;
   readonly openPlane?: DaemonParts['openPlane'];
+  /** Told what its plane was opened with, long before it is started. */
+  readonly onOpened?: (plane: PlaneOptions) => void;
   /** Instead of a daemon of this release: what the process that is to take over does with its channel. */
   readonly successor?: (channel: Channel, end: (status: number | undefined) => void) => void;
 }
@@ -128,6 +130,7 @@ export class DaemonWorld {
     const place = { local: { address: address(options.at), port: 4433 }, plane: undefined as MemoryPlane | undefined };
     const openPlane = (planeOptions: PlaneOptions): MemoryPlane => {
       opened.push(planeOptions);
+      options.onOpened?.(planeOptions);
       const plane = new MemoryPlane({
         clock: () => this.clock.now,
         local: place.local,

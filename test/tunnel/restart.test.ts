@@ -99,6 +99,8 @@ describe('an end whose start takes long', () => {
         world.run(20_000);
         const failed = [...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')];
         expect(failed, `seed ${seed}, remembers ${remember}`).toEqual([]);
+        const ignored = berlin.eventsOf('handshake-ignored').filter(({ reason }) => reason === 'starting');
+        expect(ignored.length, 'what came meanwhile is counted').toBeGreaterThan(0);
       }
     }
   });
