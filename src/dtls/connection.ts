@@ -295,8 +295,11 @@ export class Connection implements SansIo {
     // One message is protected, Finished; nothing else is, and Finished never comes in clear (RFC 5246 §7.3).
     if ((code === HANDSHAKE_CODES.finished) !== (epoch === 1)) return 'epoch';
     if (this.#machine.at === 'hello-sent') {
-      if (code === HANDSHAKE_CODES.hello_verify_request) return this.#challenge(fragment, now);
-      if (code === HANDSHAKE_CODES.server_hello && sequence <= MAX_CHALLENGES) this.#reassembly.continueAt(sequence);
+      const isChallenge = code === HANDSHAKE_CODES.hello_verify_request;
+      const isHello = code === HANDSHAKE_CODES.server_hello;
+      if ((isChallenge || isHello) && this.#machine.isForEarlierHello(sequence)) return 'repeated';
+      if (isChallenge) return this.#challenge(fragment, now);
+      if (isHello && sequence <= MAX_CHALLENGES) this.#reassembly.continueAt(sequence);
       else if (this.#machine.insistsOnOrder) return 'foreign';
     }
     const reason = this.#reassembly.add(fragment);
@@ -309,17 +312,19 @@ export class Connection implements SansIo {
   /**
    * Servers that remember nothing number their challenges, and their hello after them, as they like: all 0 and then 1,
    * or as our hellos were (RFC 6347 §4.2.1, §4.2.2). So a challenge is known by its cookie, and numbers count from the
-   * ServerHello on.
+   * ServerHello on. A server that does number them as our hellos has nothing new to say about any but the last; one that
+   * does not says it again when that hello is repeated. So nothing late is followed while the true answer may be under way.
    */
   #challenge(fragment: Fragment, now: Instant): DropReason | undefined {
     const message = wholeOf(fragment);
     if (message === undefined) return 'bad_fragment';
-    const verdict = this.#machine.judgeChallenge(message);
+    const verdict = this.#machine.judgeChallenge(message, this.#retransmission.unanswered);
     if (verdict === 'misplaced') return 'bad_fragment';
     if (verdict === 'answered') {
       this.#repeated = true;
       return 'repeated';
     }
+    if (verdict === 'late') return 'repeated';
     this.#perform(this.#machine.step(message), message.sequence, now);
     return undefined;
   }
@@ -383,7 +388,6 @@ export class Connection implements SansIo {
   }
 
   #transmitFlight(): void {
-    this.#machine.sent();
     const datagrams = packFlight(this.#flight, this.#epochs, this.#maxDatagram);
     if (!datagrams.ok) this.#fail(datagrams.error);
     else for (const datagram of datagrams.value) this.#effects.push({ kind: 'transmit', datagram });

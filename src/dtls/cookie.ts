@@ -17,9 +17,9 @@ export type CookieVerdict = 'valid' | 'absent' | 'stale' | 'invalid';
  * | 1 | generation of the secret, modulo 256 |
  * | 20 | HMAC-SHA-256, truncated (RFC 2104 §5) |
  *
- * The MAC covers version, random, session id, suites, compression methods and the number that the hello with the cookie
- * must have, one more than that of the hello without. Extensions are left out: a hello that changes them is answered by
- * what it says the second time.
+ * The MAC covers version, random, session id, suites and compression methods. Extensions are left out: a hello that
+ * changes them is answered by what it says the second time. So is the message number, but for 0, which only a hello
+ * without cookie has: whoever follows a late challenge is back with the true one after one more, whatever its number is by then.
  */
 export class CookieJar {
   readonly #crypto: CryptoSource;
@@ -31,21 +31,21 @@ export class CookieJar {
     this.#current = this.#fresh(crypto.random(1)[0] ?? 0);
   }
 
-  /** A cookie for this client, whose hello had this message number. */
-  make(client: Uint8Array, hello: ClientHello, sequence: number, now: Instant): Uint8Array {
+  /** A cookie for this client's hello. */
+  make(client: Uint8Array, hello: ClientHello, now: Instant): Uint8Array {
     this.#rotate(now);
-    return cookieUnder(this.#current, client, hello, sequence + 1);
+    return cookieUnder(this.#current, client, hello);
   }
 
-  /** Whether the hello's cookie was made for this client and this hello, not long ago. */
+  /** Whether the cookie of the hello with this message number was made for this client and this hello, not long ago. */
   judge(client: Uint8Array, hello: ClientHello, sequence: number, now: Instant): CookieVerdict {
     const { cookie } = hello;
     if (cookie.length === 0) return 'absent';
-    if (cookie.length !== COOKIE_LENGTH) return 'invalid';
+    if (cookie.length !== COOKIE_LENGTH || sequence === 0) return 'invalid';
     this.#rotate(now);
     for (const secret of [this.#current, this.#previous]) {
       if (secret === undefined || secret.generation !== cookie[0]) continue;
-      return equalSecret(cookieUnder(secret, client, hello, sequence), cookie) ? 'valid' : 'invalid';
+      return equalSecret(cookieUnder(secret, client, hello), cookie) ? 'valid' : 'invalid';
     }
     return 'stale';
   }
@@ -78,10 +78,9 @@ interface Secret {
 const MAC_LENGTH = 20;
 const COOKIE_LENGTH = 1 + MAC_LENGTH;
 
-function cookieUnder(secret: Secret, client: Uint8Array, hello: ClientHello, sequence: number): Uint8Array {
+function cookieUnder(secret: Secret, client: Uint8Array, hello: ClientHello): Uint8Array {
   const covered = new Writer(256)
     .vector(1, client)
-    .uint(sequence, 3)
     .uint(hello.version, 2)
     .bytes(hello.random)
     .vector(1, hello.sessionId)

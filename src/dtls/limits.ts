@@ -66,8 +66,11 @@ export const MAX_EARLY_OCTETS = 4096;
 /** Authenticated application data kept until the peer's Finished has been verified. */
 export const MAX_HELD_PAYLOADS = 8;
 
-/** HelloVerifyRequests a client follows in one handshake; more are a loop (RFC 6347 §4.2.1 expects one). */
-export const MAX_CHALLENGES = 4;
+/**
+ * Challenges a client follows in one handshake; more are a loop. RFC 6347 §4.2.1 expects one; each late one, to an earlier
+ * call from the same address and port, costs two: nothing tells it from the true one, which is asked for anew.
+ */
+export const MAX_CHALLENGES = 8;
 
 /** How long a cookie secret makes new cookies; its cookies are accepted for one more such time. */
 export const COOKIE_SECRET_LIFETIME = seconds(60);
@@ -80,11 +83,10 @@ export const COOKIE_SECRET_LIFETIME = seconds(60);
 export const ALERT_PATIENCE = 2;
 
 /**
- * Transmissions of a client's hello until a flight that was refused for its signature is looked at again. The flight may
- * answer an earlier call from the same address and port, whose server repeats it until it learns of this one; a peer that
- * cannot sign is reported after these transmissions.
+ * Flights of a server that a client refuses for their signature before it takes the server for one that cannot sign. They
+ * may answer earlier calls from the same address and port; each costs the check of one signature and 32 octets.
  */
-export const REFUSAL_PATIENCE = 2;
+export const MAX_REFUSED_FLIGHTS = 4;
 
 /** Refusals of renegotiation that are answered with an alert; further ones are ignored in silence. */
 export const MAX_RENEGOTIATION_ALERTS = 3;

@@ -44,16 +44,20 @@ export class Listener {
     const cookie = this.#cookies.judge(client, hello, sequence, now);
     if (cookie === 'valid') return { kind: 'accept', hello: datagram.slice() };
     // RFC 6347 §4.2.1: a cookie that does not verify is as none. Silence would lock out who asked before a restart.
-    const reply = challenge(this.#cookies.make(client, hello, sequence, now), record, sequence);
+    const reply = challenge(this.#cookies.make(client, hello, now), record, sequence);
     return { kind: 'challenge', reply, cookie };
   }
 }
 
-/** Whether two accepted datagrams hold the same client's same hello: a repetition, not another attempt. */
+/**
+ * Whether two accepted datagrams hold the same client's same hello: a repetition, not another attempt, nor the hello that
+ * follows another challenge, whose connection is to be made from it.
+ */
 export function isSameHello(a: Uint8Array, b: Uint8Array): boolean {
   const one = firstHello(a);
   const other = firstHello(b);
-  return 'hello' in one && 'hello' in other && equalBytes(one.hello.random, other.hello.random);
+  if (!('hello' in one) || !('hello' in other)) return false;
+  return one.sequence === other.sequence && equalBytes(one.hello.random, other.hello.random);
 }
 
 interface FirstHello {

@@ -10,7 +10,7 @@ import type { Path } from '../net/endpoint.ts';
 import { toHex } from '../wire/bytes.ts';
 import type { Context, Engines } from './context.ts';
 import type { HandshakeTrigger } from './effects.ts';
-import { helloRandom } from './hello.ts';
+import { helloMark } from './hello.ts';
 import type { AssociationExport, AssociationState } from './handover.ts';
 import { CALL_TIMER_CEILING, FLIGHT_SIZES, PROTOCOL, UNPROVEN_FACTOR } from './limits.ts';
 import type { SlotLease } from './slots.ts';
@@ -261,7 +261,7 @@ export class Association {
       if (this.#closed) return;
       switch (effect.kind) {
         case 'transmit':
-          if (this.role === 'client') this.helloRandom ??= helloRandom(effect.datagram);
+          if (this.role === 'client') this.helloRandom ??= helloMark(effect.datagram)?.random;
           this.#transmit(effect.datagram);
           break;
         case 'install':

@@ -8,7 +8,7 @@ import { Reader } from '../wire/reader.ts';
 import { Association, type AssociationOwner } from './association.ts';
 import type { Context, Doorkeeper } from './context.ts';
 import type { HandshakeTrigger, IgnoreReason } from './effects.ts';
-import { helloRandom } from './hello.ts';
+import { type HelloMark, helloMark } from './hello.ts';
 import {
   CALLBACK_BURST,
   CALLBACK_RATE,
@@ -199,17 +199,17 @@ export class FrontDoor implements AssociationOwner {
   }
 
   #hello(path: Path, datagram: Uint8Array, now: Instant): void {
-    const random = helloRandom(datagram);
-    const again = this.#context.registry
-      .along(path)
-      .find((association) => random !== undefined && this.#halfOpen.get(association)?.random === random);
-    if (again !== undefined) {
-      this.#deliver(again, datagram, now);
-      return;
-    }
-    if (random !== undefined && this.#spent.has(random, now)) {
-      this.#ignore(path, 'late');
-      return;
+    const mark = helloMark(datagram);
+    if (mark !== undefined) {
+      const begun = this.#begunBy(mark.random, path);
+      if (begun?.hello?.number === mark.number) {
+        this.#deliver(begun.association, datagram, now);
+        return;
+      }
+      if ((begun?.hello !== undefined && mark.number < begun.hello.number) || this.#spent.has(mark, now)) {
+        this.#ignore(path, 'late');
+        return;
+      }
     }
     const known = this.#table.at(path.remote.address).length > 0;
     if (this.#context.draining || (!known && this.#context.settings.interface.unknown === 'drop')) {
@@ -230,7 +230,7 @@ export class FrontDoor implements AssociationOwner {
         break;
       case 'accept':
         this.#context.event({ kind: 'cookie', result: 'valid' });
-        this.#accept(path, verdict.hello, random ?? '', known, now);
+        this.#accept(path, verdict.hello, mark, known, now);
         break;
       case 'drop':
         this.#ignore(path, verdict.reason);
@@ -238,8 +238,17 @@ export class FrontDoor implements AssociationOwner {
     }
   }
 
-  #accept(path: Path, hello: Uint8Array, random: string, known: boolean, now: Instant): void {
-    if (this.#ourCallGoesFirst(path, random, now)) {
+  /** The half-open handshake that a hello with this random began. */
+  #begunBy(random: string, path: Path): HalfOpen | undefined {
+    for (const association of this.#context.registry.along(path)) {
+      const entry = this.#halfOpen.get(association);
+      if (entry?.hello?.random === random) return entry;
+    }
+    return undefined;
+  }
+
+  #accept(path: Path, hello: Uint8Array, mark: HelloMark | undefined, known: boolean, now: Instant): void {
+    if (this.#ourCallGoesFirst(path, mark?.random ?? '', now)) {
       this.#ignore(path, 'simultaneous');
       return;
     }
@@ -248,7 +257,7 @@ export class FrontDoor implements AssociationOwner {
       return;
     }
     this.#dropOlder(path, now);
-    this.#open('server', path, 'peer', { hello, random }, now);
+    this.#open('server', path, 'peer', { hello, mark }, now);
   }
 
   /** Another handshake may be half open: one of a `known` address, or of a stranger. */
@@ -285,6 +294,8 @@ export class FrontDoor implements AssociationOwner {
   /**
    * A client that began again has given up what it began before from the same address and port, as its cookie proves:
    * flights of the old handshake would only be mistaken for those of the new one (their message numbers are the same).
+   * So has one that was challenged again after its hello was accepted (a late challenge is followed as a true one is):
+   * both ends hash the hello that the client sent last.
    */
   #dropOlder(path: Path, now: Instant): void {
     const older = this.#context.registry.along(path).filter((association) => association.role === 'server');
@@ -303,8 +314,8 @@ export class FrontDoor implements AssociationOwner {
 
   /** Further copies of the hello that began it begin nothing. */
   #spend(association: Association, now: Instant): void {
-    const random = this.#halfOpen.get(association)?.random ?? '';
-    if (random !== '') this.#spent.add(random, now);
+    const mark = this.#halfOpen.get(association)?.hello;
+    if (mark !== undefined) this.#spent.add(mark, now);
   }
 
   /**
@@ -342,7 +353,7 @@ export class FrontDoor implements AssociationOwner {
     role: 'client' | 'server',
     path: Path,
     trigger: HandshakeTrigger,
-    from: { readonly hello?: Uint8Array; readonly random?: string; readonly unproven?: number },
+    from: { readonly hello?: Uint8Array; readonly mark?: HelloMark | undefined; readonly unproven?: number },
     now: Instant,
   ): void {
     const lease = this.#context.slots.take(now);
@@ -369,7 +380,7 @@ export class FrontDoor implements AssociationOwner {
       },
       now,
     );
-    const entry: HalfOpen = { association, random: from.random ?? '', heapIndex: -1, due: undefined };
+    const entry: HalfOpen = { association, hello: from.mark, heapIndex: -1, due: undefined };
     this.#halfOpen.set(association, entry);
     this.#context.event({ kind: 'handshake-started', peer: undefined, role, path, trigger });
     association.start(now);
@@ -408,8 +419,8 @@ export class FrontDoor implements AssociationOwner {
 /** A handshake without a peer. */
 interface HalfOpen extends Scheduled {
   readonly association: Association;
-  /** Random of the accepted hello: a repetition of it belongs to the same handshake. */
-  readonly random: string;
+  /** Of the accepted hello: a repetition of it belongs to the same handshake. */
+  readonly hello: HelloMark | undefined;
 }
 
 /** What shares a rate limit: an IPv4 address, or an IPv6 /64, which one host may own. */

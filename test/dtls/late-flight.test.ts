@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Duration } from '../../src/base/brand.ts';
-import { INITIAL_TIMEOUT, REFUSAL_PATIENCE } from '../../src/dtls/limits.ts';
+import { INITIAL_TIMEOUT, MAX_REFUSED_FLIGHTS } from '../../src/dtls/limits.ts';
+import { writeMessage } from '../../src/dtls/messages/message.ts';
 import { BadServer, fragmentOf } from '../support/bad-peer.ts';
 import { Pair, type SideOptions } from '../support/pair.ts';
 
@@ -25,12 +26,6 @@ function wronglySigned(peer: BadServer): Uint8Array[] {
     if (i === 2) raw[raw.length - 1] = (raw[raw.length - 1] ?? 0) ^ 1;
     return raw;
   });
-}
-
-/** Lets the hello go out `count` times. */
-function repeatHello(peer: BadServer, count: number): void {
-  const before = peer.received.length;
-  for (let waited = 0; peer.received.length < before + count && waited < 100; waited++) peer.pass(INITIAL_TIMEOUT / 4);
 }
 
 // All messages of two server flights have the same numbers, and only the signature is over the hello (RFC 5246 §7.4.3):
@@ -76,29 +71,80 @@ describe('the flight that answers an earlier call of ours', () => {
   });
 });
 
-describe('a server that cannot sign', () => {
-  it('is refused when it has no other answer to a hello that went out again', () => {
+// Servers without memory number what they say as our hellos are, or all alike (RFC 6347 §4.2.2).
+describe('a server that numbers its challenges as our hellos are', () => {
+  /** Challenged for the hellos 0 and 1; the last one out has the number 2. */
+  const challengedTwice = (numbers: readonly number[]): BadServer => {
     const peer = new BadServer();
+    for (const number of numbers) challenge(peer, number);
+    expect(peer.received).toHaveLength(3);
+    return peer;
+  };
+  const challenge = (peer: BadServer, number: number, cookie = number): void => {
+    const message = { type: 'hello_verify_request', version: 0xfeff, cookie: Uint8Array.of(7, cookie) } as const;
+    peer.deliver(peer.record(22, writeMessage(message, number)));
+  };
+
+  it('answers no earlier hello than the last: a challenge to one is late', () => {
+    const peer = challengedTwice([0, 1]);
+    challenge(peer, 0, 50);
+    challenge(peer, 1, 51);
+    expect(peer.received).toHaveLength(3);
+    challenge(peer, 2, 52);
+    expect(peer.received).toHaveLength(4);
+  });
+
+  it('nor is its flight for an earlier one taken, whose transcript begins with another hello than ours', () => {
+    const peer = challengedTwice([0, 1]);
+    peer.nextMessage = 1;
+    peer.send(...peer.flight());
+    expect(peer.side.connection.handshakeState).toBe('hello-sent');
+    expect(peer.side.connection.reassemblyOctets).toBe(0);
+    peer.nextMessage = 2;
+    peer.send(...peer.flight());
+    expect(peer.side.connection.handshakeState).toBe('expect-finished');
+  });
+
+  it('is not taken for one that numbers all alike, whose second challenge is followed when it is repeated', () => {
+    const peer = new BadServer();
+    challenge(peer, 0, 1);
+    challenge(peer, 0, 2);
+    expect(peer.received).toHaveLength(2);
+    peer.pass(INITIAL_TIMEOUT);
+    expect(peer.received).toHaveLength(3);
+    challenge(peer, 0, 2);
+    expect(peer.received).toHaveLength(4);
+    peer.nextMessage = 1;
+    peer.send(...peer.flight());
+    expect(peer.side.connection.handshakeState).toBe('expect-finished');
+  });
+});
+
+describe('a server that cannot sign', () => {
+  // Every one of our hellos may be lost for as long as its server repeats the flight of an earlier call.
+  it('is refused at the end of the time, however often it repeats its flight', () => {
+    const peer = new BadServer({ handshakeTimeout: 20_000 as Duration });
     const flight = wronglySigned(peer);
-    peer.send(...flight);
-    expect(peer.closed).toBeUndefined();
-    repeatHello(peer, REFUSAL_PATIENCE - 1);
-    peer.send(...flight);
-    expect(peer.closed).toBeUndefined();
-    repeatHello(peer, 1);
-    peer.send(...flight);
+    for (let i = 0; i < 19; i++) {
+      peer.send(...flight);
+      peer.pass(1000);
+      expect(peer.closed).toBeUndefined();
+    }
+    peer.pass(1000);
     expect(peer.closed).toMatchObject({ code: 'bad_signature', by: 'local', alert: 51 });
     expect(peer.alerts).toEqual([51]);
     expect(peer.side.session).toBeUndefined();
   });
 
-  it('is refused at once when it tries another flight', () => {
+  it('is refused at once when it tries too many others', () => {
     const peer = new BadServer();
-    peer.send(...wronglySigned(peer));
-    peer.nextMessage -= 5;
-    peer.serverRandom = peer.random.random(32);
-    peer.send(...wronglySigned(peer));
-    expect(peer.closed?.code).toBe('bad_signature');
+    for (let i = 0; i <= MAX_REFUSED_FLIGHTS; i++) {
+      expect(peer.closed).toBeUndefined();
+      peer.serverRandom = peer.random.random(32);
+      peer.send(...wronglySigned(peer));
+      peer.nextMessage -= 5;
+    }
+    expect(peer.closed).toMatchObject({ code: 'bad_signature', alert: 51 });
   });
 
   it('is named as the cause when it says no more until the time is over', () => {

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_SPENT_HELLOS } from '../../src/tunnel/limits.ts';
 import { SpentHellos } from '../../src/tunnel/spent-hellos.ts';
+import { SeededRandom } from '../support/seeded-random.ts';
 import { bothWays, linked, linkedSites, type PairOfSites, REAL, twoSites } from './sites.ts';
 
 /** A hello with a cookie, that is: one that begins a handshake. */
 function isSecondHello(datagram: Uint8Array): boolean {
   return datagram[0] === 22 && datagram[13] === 1 && datagram[18] === 1;
+}
+
+function isChallenge(datagram: Uint8Array): boolean {
+  return datagram[0] === 22 && datagram[13] === 3;
 }
 
 /** Keeps what Paris sends to begin a handshake, while it is on its way. */
@@ -45,6 +50,116 @@ describe('a flight that comes late', () => {
     for (const flight of [...flights, ...flights]) paris.forge(BERLIN_OUTSIDE, flight);
     world.until(() => linked(sites), 1000);
     expect([...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')]).toEqual([]);
+  });
+});
+
+describe('a challenge that comes late', () => {
+  /** A challenge to a call of Paris that was killed before it got there. */
+  const lateChallenge = ({ world, berlin, paris }: PairOfSites): Uint8Array => {
+    let late: Uint8Array | undefined;
+    world.filter = (from, _to, datagram) => {
+      if (from !== berlin || !isChallenge(datagram)) return true;
+      late = datagram.slice();
+      return false;
+    };
+    berlin.start();
+    paris.start();
+    world.until(() => late !== undefined);
+    world.filter = undefined;
+    paris.kill();
+    paris.start();
+    if (late === undefined) throw new Error('Berlin has challenged');
+    return late;
+  };
+
+  // Its cookie is for another hello, and nothing in it says so: what the server says to that came one challenge late each time.
+  it('costs two round trips and no more', () => {
+    const sites = twoSites(REAL);
+    const { world, berlin, paris } = sites;
+    const late = lateChallenge(sites);
+    world.run(5);
+    paris.forge(BERLIN_OUTSIDE, late);
+    expect(world.until(() => linked(sites), 1000)).toBeLessThan(150);
+    expect([...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')]).toEqual([]);
+  });
+
+  it('is not followed while the true one is being answered', () => {
+    const sites = twoSites(REAL);
+    const { world, berlin, paris } = sites;
+    const late = lateChallenge(sites);
+    world.until(() => berlin.eventsOf('handshake-started').length > 0);
+    paris.forge(BERLIN_OUTSIDE, late);
+    expect(world.until(() => linked(sites), 1000)).toBeLessThan(100);
+    expect([...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')]).toEqual([]);
+    expect(berlin.eventsOf('handshake-started')).toHaveLength(1);
+  });
+});
+
+describe('a hello of the same call under another number', () => {
+  /** Berlin has accepted the hello of a call, which has the number 1. */
+  const accepted = (): PairOfSites & { readonly hello: Uint8Array } => {
+    const sites = twoSites(REAL);
+    const hellos = secondHellosOf(sites);
+    sites.berlin.start();
+    sites.paris.start();
+    sites.world.until(() => sites.berlin.eventsOf('handshake-started').length > 0);
+    const [hello] = hellos;
+    if (hello === undefined) throw new Error('there was one');
+    return { ...sites, hello };
+  };
+  const numbered = (hello: Uint8Array, number: number): Uint8Array => {
+    const changed = hello.slice();
+    changed[18] = number;
+    return changed;
+  };
+
+  it('is challenged when its cookie is a late one, and leaves the handshake alone', () => {
+    const { hello, ...sites } = accepted();
+    const { world, berlin, paris } = sites;
+    const spoiled = numbered(hello, 2);
+    // The cookie's last octet: behind the headers, version, random, an empty session id and the cookie's length.
+    const last = 13 + 12 + 2 + 32 + 1 + 21;
+    spoiled[last] = (spoiled[last] ?? 0) ^ 1;
+    berlin.forge(PARIS_OUTSIDE, spoiled);
+    expect(world.until(() => linked(sites), 1000)).toBeLessThan(100);
+    expect([...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')]).toEqual([]);
+    expect(berlin.eventsOf('handshake-started')).toHaveLength(1);
+  });
+
+  it('begins the handshake anew when its cookie is good, and then the earlier one is late', () => {
+    const { hello, berlin, paris } = accepted();
+    paris.kill();
+    berlin.forge(PARIS_OUTSIDE, numbered(hello, 2));
+    expect(berlin.eventsOf('handshake-started')).toHaveLength(2);
+    berlin.forge(PARIS_OUTSIDE, hello);
+    berlin.forge(PARIS_OUTSIDE, numbered(hello, 2));
+    expect(berlin.eventsOf('handshake-started')).toHaveLength(2);
+    expect(berlin.eventsOf('handshake-ignored').map(({ reason }) => reason)).toEqual(['late']);
+    expect(berlin.eventsOf('handshake-failed')).toEqual([]);
+    expect(berlin.tunnel.halfOpen).toBe(1);
+  });
+});
+
+describe('calls that are killed and made again', () => {
+  it.each([
+    { delay: 20, jitter: 20 },
+    { delay: 100, jitter: 0 },
+  ])('fail at no end, however much of them is lost, late or repeated (%o)', (path) => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const sites = twoSites({ ...REAL, seed, quality: { ...path, loss: 0.3, duplicate: 0.05 } });
+      const { world, berlin, paris } = sites;
+      const random = new SeededRandom(seed);
+      berlin.start();
+      for (let call = 0; call < 4; call++) {
+        paris.start();
+        world.run(random.below(300));
+        paris.kill();
+      }
+      paris.start();
+      expect(world.until(() => linked(sites), 20_000)).toBeLessThan(20_000);
+      const failed = [...berlin.eventsOf('handshake-failed'), ...paris.eventsOf('handshake-failed')];
+      expect(failed, `seed ${seed}`).toEqual([]);
+    }
   });
 });
 
@@ -107,10 +222,15 @@ describe('copies of a hello that come late', () => {
 
   it('are remembered in bounded number, and not for ever', () => {
     const spent = new SpentHellos();
-    for (let i = 0; i <= MAX_SPENT_HELLOS; i++) spent.add(`${i}`, 1000 as never);
-    expect(spent.has('0', 1000 as never)).toBe(false);
-    expect(spent.has('1', 1000 as never)).toBe(true);
-    expect(spent.has('1', 60_000 as never)).toBe(false);
+    const hello = (random: number, number = 1) => ({ random: `${random}`, number });
+    for (let i = 0; i <= MAX_SPENT_HELLOS; i++) spent.add(hello(i), 1000 as never);
+    expect(spent.has(hello(0), 1000 as never)).toBe(false);
+    expect(spent.has(hello(1), 1000 as never)).toBe(true);
+    expect(spent.has(hello(1), 60_000 as never)).toBe(false);
+    expect(spent.has(hello(1, 2), 1000 as never)).toBe(false);
+    spent.add(hello(1, 3), 1000 as never);
+    spent.add(hello(1), 1000 as never);
+    expect(spent.has(hello(1, 3), 1000 as never)).toBe(true);
   });
 });
 

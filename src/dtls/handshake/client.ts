@@ -4,7 +4,7 @@ import { ALL_SCHEMES, schemeCode, schemeOfCode, signWith, verifyWith } from '../
 import { equalBytes } from '../../wire/bytes.ts';
 import { UNCOMPRESSED_POINTS } from '../extensions/ec-point-formats.ts';
 import { type Extension, extensionCode, findExtension } from '../extensions/extension.ts';
-import { MAX_CHALLENGES, REFUSAL_PATIENCE } from '../limits.ts';
+import { MAX_CHALLENGES, MAX_REFUSED_FLIGHTS } from '../limits.ts';
 import type { Certificate } from '../messages/certificate.ts';
 import type { CertificateRequest } from '../messages/certificate-request.ts';
 import type { ClientHello } from '../messages/client-hello.ts';
@@ -19,7 +19,8 @@ import { DTLS_1_2, versionName } from '../versions.ts';
 import type { HandshakeConfig } from './config.ts';
 import { masterSecret, recordKeys, verifyData } from './key-schedule.ts';
 import { type JudgedPeer, judgeCertificate } from './peer-certificate.ts';
-import { abort, type ConnectionIds, completion, item, type Negotiated, type Step } from './step.ts';
+import type { WholeMessage } from './reassembly.ts';
+import { type Abort, abort, type ConnectionIds, completion, item, type Negotiated, type Step } from './step.ts';
 import { Transcript } from './transcript.ts';
 
 /**
@@ -39,8 +40,10 @@ export type ClientState =
       /** Number of our next message; also how often we were challenged, plus one. */
       readonly next: number;
       readonly transcript: Transcript;
-      /** A server's flight that was not signed over our hello; undefined while there was none. */
-      readonly refused?: RefusedFlight | undefined;
+      /** A challenge has come under the number of a later hello than our first: so the server numbers all its answers. */
+      readonly mirrored: boolean;
+      /** Server's flights that were not signed over our hello; undefined while there was none. */
+      readonly refused: RefusedFlights | undefined;
     }
   | (Known & { readonly at: 'expect-certificate' })
   | (Known & { readonly at: 'expect-server-key-exchange'; readonly peer: JudgedPeer })
@@ -70,12 +73,12 @@ interface Known {
   readonly transcript: Transcript;
 }
 
-/** A server's flight that may be the late answer to an earlier call of ours from the same address and port. */
-interface RefusedFlight {
-  /** Of its ServerHello. */
-  readonly random: Uint8Array;
-  /** Transmissions of our hello for which copies of it are ignored: who still answers with it has no other flight. */
-  readonly patience: number;
+/** Server's flights that may be late answers to earlier calls of ours from the same address and port. */
+interface RefusedFlights {
+  /** Of their ServerHellos; at most MAX_REFUSED_FLIGHTS. */
+  readonly randoms: readonly Uint8Array[];
+  /** What is to be said if no other comes. */
+  readonly failure: Abort;
 }
 
 /** The server's ephemeral public key, its signature verified. */
@@ -96,31 +99,24 @@ export function startClient(config: HandshakeConfig): Step<ClientState> {
     compressions: NULL_COMPRESSION,
     extensions: offeredExtensions(config),
   };
-  return sendHello(hello, 0, undefined);
+  return sendHello(hello, 0, { mirrored: false, refused: undefined });
 }
 
-/** The state after our last flight went out, for the first time or again. */
-export function clientSent(state: ClientState): ClientState {
-  if (state.at !== 'hello-sent' || state.refused === undefined) return state;
-  const { random, patience } = state.refused;
-  return { ...state, refused: { random, patience: patience - 1 } };
-}
-
-/** Whether nothing may come ahead of the ServerHello: the rest of a refused flight would be taken for that of the next. */
+/** Whether nothing may come ahead of the ServerHello: the rest of a flight that was refused would be taken for that of the next. */
 export function insistsOnOrder(state: ClientState): boolean {
-  return state.at === 'hello-sent' && state.refused !== undefined;
+  return state.at === 'hello-sent' && (state.refused !== undefined || state.mirrored);
 }
 
-/** What a message that EXPECTS allows does to a state. `raw` is the message with its header. */
+/** What a message that EXPECTS allows does to a state. */
 export function stepClient(
   state: ClientState,
   message: Message,
-  raw: Uint8Array,
+  { raw, sequence }: Pick<WholeMessage, 'raw' | 'sequence'>,
   config: HandshakeConfig,
 ): Step<ClientState> {
   switch (state.at) {
     case 'hello-sent':
-      if (message.type === 'hello_verify_request') return onChallenge(state, message);
+      if (message.type === 'hello_verify_request') return onChallenge(state, message, sequence);
       if (message.type === 'server_hello') return onServerHello(state, message, raw, config);
       break;
     case 'expect-certificate':
@@ -150,11 +146,12 @@ export function stepClient(
 type In<At extends ClientState['at']> = Extract<ClientState, { readonly at: At }>;
 
 /** RFC 6347 §4.2.1: the same hello again, with the cookie. The challenge and the hello before it are not in the transcript. */
-function onChallenge(state: In<'hello-sent'>, message: HelloVerifyRequest): Step<ClientState> {
+function onChallenge(state: In<'hello-sent'>, message: HelloVerifyRequest, number: number): Step<ClientState> {
   if (state.next > MAX_CHALLENGES) {
     return abort('cookie_loop', { seen: `${state.next} challenges`, expected: 'one challenge' });
   }
-  return sendHello({ ...state.hello, cookie: message.cookie }, state.next, state.refused);
+  const mirrored = state.mirrored || (number > 0 && isForLastHello(state, number));
+  return sendHello({ ...state.hello, cookie: message.cookie }, state.next, { mirrored, refused: state.refused });
 }
 
 function onServerHello(
@@ -163,8 +160,9 @@ function onServerHello(
   raw: Uint8Array,
   config: HandshakeConfig,
 ): Step<ClientState> {
-  if (state.refused !== undefined && state.refused.patience > 0 && equalBytes(message.random, state.refused.random)) {
-    return { kind: 'retreat', next: state };
+  // Its server repeats it until it learns of this call, and nobody can say how many of our hellos are lost until then.
+  if (state.refused?.randoms.some((random) => equalBytes(message.random, random)) === true) {
+    return { kind: 'retreat', next: state, suspicion: state.refused.failure };
   }
   if (message.version !== DTLS_1_2) {
     return abort('version', { seen: versionName(message.version), expected: versionName(DTLS_1_2) });
@@ -262,8 +260,9 @@ function onServerKeyExchange(
     });
     // The signature is all that ties the flight to our hello (RFC 5246 §7.4.3).
     const { greeted } = state;
-    if (greeted.refused !== undefined) return failure;
-    const refused = { random: serverRandom.slice(), patience: REFUSAL_PATIENCE };
+    const before = greeted.refused?.randoms ?? [];
+    if (before.length >= MAX_REFUSED_FLIGHTS) return failure;
+    const refused = { randoms: [...before, serverRandom.slice()], failure };
     return { kind: 'retreat', next: { ...greeted, refused }, suspicion: failure };
   }
   const share = { group, publicKey: message.publicKey };
@@ -329,11 +328,15 @@ function onFinished(state: In<'expect-finished'>, message: Finished): Step<Clien
   };
 }
 
-function sendHello(hello: ClientHello, sequence: number, refused: RefusedFlight | undefined): Step<ClientState> {
+function sendHello(
+  hello: ClientHello,
+  sequence: number,
+  known: Pick<In<'hello-sent'>, 'mirrored' | 'refused'>,
+): Step<ClientState> {
   const raw = writeMessage(hello, sequence);
   return {
     kind: 'advance',
-    next: { at: 'hello-sent', hello, next: sequence + 1, transcript: Transcript.EMPTY.with(raw), refused },
+    next: { at: 'hello-sent', hello, next: sequence + 1, transcript: Transcript.EMPTY.with(raw), ...known },
     flight: [item(raw)],
   };
 }
@@ -355,6 +358,16 @@ function offeredExtensions(config: HandshakeConfig): readonly Extension[] {
 function agreedIds(config: HandshakeConfig, extensions: readonly Extension[]): ConnectionIds | undefined {
   const peers = findExtension(extensions, 'connection_id')?.id;
   return config.connectionId === undefined || peers === undefined ? undefined : { ours: config.connectionId, peers };
+}
+
+/** Whether a message with this number answers a hello of ours that was not the last: both ends hash the last alone. */
+export function isForEarlierHello(state: ClientState, number: number): boolean {
+  return state.at === 'hello-sent' && state.mirrored && !isForLastHello(state, number);
+}
+
+/** Whether it has the number of our last hello. */
+export function isForLastHello(state: In<'hello-sent'>, number: number): boolean {
+  return number === state.next - 1;
 }
 
 /** Whether a challenge brings nothing new: the cookie we answered already. */

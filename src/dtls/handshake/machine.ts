@@ -1,7 +1,15 @@
 import { invariant } from '../../base/invariant.ts';
 import type { Role } from '../effects.ts';
 import { type Message, parseMessage } from '../messages/message.ts';
-import { type ClientState, clientSent, insistsOnOrder, isSameChallenge, startClient, stepClient } from './client.ts';
+import {
+  type ClientState,
+  insistsOnOrder,
+  isForEarlierHello,
+  isForLastHello,
+  isSameChallenge,
+  startClient,
+  stepClient,
+} from './client.ts';
 import type { HandshakeConfig } from './config.ts';
 import { CLIENT_EXPECTS, SERVER_EXPECTS, type Transitions } from './expects.ts';
 import type { WholeMessage } from './reassembly.ts';
@@ -69,15 +77,9 @@ export class Machine {
       return step;
     }
     if (machine.state === undefined) return abort('unexpected_message', { seen: type, expected: this.#expected });
-    const step = stepClient(machine.state, parsed, raw, this.#config);
+    const step = stepClient(machine.state, parsed, { raw, sequence }, this.#config);
     if (step.kind !== 'abort') machine.state = step.next;
     return step;
-  }
-
-  /** Our last flight went out, for the first time or again. */
-  sent(): void {
-    const machine = this.#state;
-    if (machine.role === 'client' && machine.state !== undefined) machine.state = clientSent(machine.state);
   }
 
   /** Whether only the first message of the peer's flight may come now, and none ahead of it. */
@@ -86,13 +88,23 @@ export class Machine {
     return role === 'client' && state !== undefined && insistsOnOrder(state);
   }
 
-  /** What a client's state makes of a challenge: `new`, one whose cookie it has answered, or out of place. */
-  judgeChallenge(message: WholeMessage): 'new' | 'answered' | 'misplaced' {
+  /** Whether a server's message with this number answers a hello that we have replaced since. */
+  isForEarlierHello(number: number): boolean {
+    const { role, state } = this.#state;
+    return role === 'client' && state !== undefined && isForEarlierHello(state, number);
+  }
+
+  /**
+   * What a client's state makes of a challenge: `new`, one whose cookie it has answered, `late` unless the last hello stays
+   * `unanswered`, or out of place.
+   */
+  judgeChallenge(message: WholeMessage, unanswered: boolean): 'new' | 'answered' | 'late' | 'misplaced' {
     const { role, state } = this.#state;
     const challenge = parseMessage('hello_verify_request', message.body);
     if (role !== 'client' || state?.at !== 'hello-sent' || challenge?.type !== 'hello_verify_request') {
       return 'misplaced';
     }
-    return isSameChallenge(state, challenge.cookie) ? 'answered' : 'new';
+    if (isSameChallenge(state, challenge.cookie)) return 'answered';
+    return unanswered || state.next === 1 || isForLastHello(state, message.sequence) ? 'new' : 'late';
   }
 }

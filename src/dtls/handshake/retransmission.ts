@@ -13,6 +13,7 @@ export class Retransmission {
   #deadline: Instant | undefined;
   /** Flights sent again because of the timer, over the whole handshake. */
   #count = 0;
+  #unanswered = false;
 
   constructor(timers: TimerConfig) {
     this.#timers = timers;
@@ -29,8 +30,14 @@ export class Retransmission {
     return this.#count;
   }
 
+  /** The flight in the air has been sent again because of the timer. */
+  get unanswered(): boolean {
+    return this.#unanswered;
+  }
+
   /** A flight that awaits an answer was sent for the first time. */
   sent(now: Instant): void {
+    this.#unanswered = false;
     this.#timeout = this.#timers.initial;
     this.#sentAt = now;
     this.#deadline = later(now, this.#timeout);
@@ -48,6 +55,7 @@ export class Retransmission {
     this.#sentAt = now;
     this.#deadline = later(now, this.#timeout);
     this.#count++;
+    this.#unanswered = true;
     return true;
   }
 

@@ -61,8 +61,9 @@ describe('H45 only a cookie that is wholly right opens the door (CVE-2022-34293)
   const right = { ...peer.hello, cookie };
   const wrong = (bytes: Uint8Array) => peer.knock({ ...peer.hello, cookie: bytes }, { number: 1 });
 
-  it('the right one does', () => {
-    expect(peer.knock(right).kind).toBe('accept');
+  // Whoever followed a late challenge first has a later number.
+  it.each([1, 2, 7])('the right one does, under message number %i', (number) => {
+    expect(peer.knock(right, { number }).kind).toBe('accept');
   });
 
   it.each([1, 19, 20, 22, 31, 32, 33, 255])('%i octets of something do not', (length) => {
@@ -84,7 +85,6 @@ describe('H45 only a cookie that is wholly right opens the door (CVE-2022-34293)
     ['another session id', { ...right, sessionId: new Uint8Array(4) }, {}],
     ['other compression methods', { ...right, compressions: new Uint8Array([0, 1]) }, {}],
     ['message number 0', right, { number: 0 }],
-    ['message number 2', right, { number: 2 }],
   ] as const)('not with %s', (_what, hello, overrides) => {
     expect(peer.knock(hello, overrides)).toMatchObject({ kind: 'challenge', cookie: 'invalid' });
   });
@@ -206,8 +206,11 @@ describe('H48 a hello in the middle of things (CVE-2023-49786, CVE-2023-51443)',
     peer.say('unharmed');
     expect(peer.side.texts).toEqual(['unharmed']);
     // The driver tells a repetition from another attempt without asking the association.
-    const first = peer.record(22, peer.message(peer.hello));
-    expect(isSameHello(first, peer.record(22, peer.message(peer.hello)))).toBe(true);
+    const raw = peer.message(peer.hello);
+    const first = peer.record(22, raw);
+    expect(isSameHello(first, peer.record(22, raw))).toBe(true);
+    // That of a client which was challenged again: its transcript begins with the later one.
+    expect(isSameHello(first, peer.record(22, peer.message(peer.hello)))).toBe(false);
     expect(isSameHello(first, peer.record(22, peer.message(valid)))).toBe(false);
     expect(isSameHello(first, new Uint8Array(30))).toBe(false);
   });
