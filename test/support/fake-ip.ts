@@ -19,7 +19,7 @@ export class FakeIp implements Ip {
   routes = '';
   rules = '0:\tfrom all lookup local\n32766:\tfrom all lookup main\n';
 
-  async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
+  async batch(asked: 4 | 6 | undefined, lines: readonly string[]): Promise<BatchOutcome> {
     if (lines.length > 0) this.runs += 1;
     for (const [done, line] of lines.entries()) {
       if (this.refuse !== undefined && line.includes(this.refuse.containing)) {
@@ -27,6 +27,7 @@ export class FakeIp implements Ip {
         if (once === true) this.refuse = undefined;
         return { done, failure: saying };
       }
+      const family = asked ?? familyOf(line);
       this.lines.push(`-${family} ${line}`);
       this.#apply(family, line);
       this.onLine(family);
@@ -59,6 +60,12 @@ export class FakeIp implements Ip {
     const alike = [...this.present].filter((text) => text === entry || text.startsWith(`${entry} metric `));
     return alike.sort((a, b) => metric(a) - metric(b))[0] ?? entry;
   }
+}
+
+/** What ip(8) makes of a line whose family was not asked for. It takes a rule for one of IPv4, whoever it was meant for. */
+function familyOf(line: string): 4 | 6 {
+  if (line.startsWith('rule ')) throw new Error(`a rule does not tell its family: ${line}`);
+  return /^\w+ \w+ (blackhole )?\S*:/.test(line) ? 6 : 4;
 }
 
 /** Kernel switches in a map; `locked` ones cannot be written. */

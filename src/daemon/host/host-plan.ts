@@ -8,7 +8,7 @@ import { contains, networkOf, type Prefix, prefixText } from '../../net/prefix.t
  * Pure: `host.ts` carries it out.
  */
 
-/** One line for `ip -4 -batch` or `ip -6 -batch` with the line that takes it back. */
+/** One line for `ip -batch` with the line that takes it back. Only a rule does not tell its family by what it names. */
 export interface HostChange {
   /** Equal keys are the same change: a reload does only what differs. */
   readonly key: string;

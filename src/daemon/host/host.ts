@@ -232,17 +232,17 @@ export class Host {
   async #replace(before: readonly HostChange[], after: readonly HostChange[]): Promise<void> {
     const { remove, add } = hostDiff(before, after);
     if (remove.length + add.length === 0) return;
-    // One run of ip(8) per family does both: starting a program is what takes the time of a reload. New routes come
-    // before old ones go, so that no packet falls between; keys never clash, since they differ.
+    // One run of ip(8) does both, and both families: starting a program is what takes the time of a reload. New routes
+    // come before old ones go, so that no packet falls between; keys never clash, since they differ.
     await this.#make(add, remove);
     this.#applied = after;
     for (const change of add) if (change.text !== undefined) this.#options.onChange(change.text, 'made');
     for (const change of remove) if (change.text !== undefined) this.#options.onChange(change.text, 'undone');
   }
 
-  /** Makes `add` and takes `remove` back, both families at once. When a line of `add` is refused, all is as before. */
+  /** Makes `add` and takes `remove` back. When a line of `add` is refused, all is as before. */
   async #make(add: readonly HostChange[], remove: readonly HostChange[] = []): Promise<void> {
-    const outcomes = await Promise.all(FAMILIES.map((version) => this.#run(version, add, remove)));
+    const outcomes = await Promise.all(runsFor([...add, ...remove]).map((version) => this.#run(version, add, remove)));
     const failed = outcomes.find(({ failure }) => failure !== undefined);
     if (failed?.failure === undefined) return;
     await this.#undo(outcomes.flatMap(({ made }) => made).toReversed());
@@ -250,9 +250,13 @@ export class Host {
     throw hostError(failed.refused ?? '', failed.failure);
   }
 
-  async #run(version: 4 | 6, add: readonly HostChange[], remove: readonly HostChange[]): Promise<RunOutcome> {
-    const adding = add.filter((change) => change.family === version);
-    const removing = remove.filter((change) => change.family === version && change.undo !== undefined);
+  async #run(
+    version: 4 | 6 | undefined,
+    add: readonly HostChange[],
+    remove: readonly HostChange[],
+  ): Promise<RunOutcome> {
+    const adding = add.filter((change) => isOf(version, change));
+    const removing = remove.filter((change) => isOf(version, change) && change.undo !== undefined);
     const lines = [...adding.map((change) => change.apply), ...removing.flatMap((change) => change.undo ?? [])];
     const { done, failure } = await this.#options.ip.batch(version, lines);
     if (failure !== undefined && done < adding.length) {
@@ -266,11 +270,11 @@ export class Host {
     return { made: adding, removed: removing, refused: undefined, failure: undefined };
   }
 
-  /** Takes `changes` back as they come, both families at once; a line that is refused does not keep the others. */
+  /** Takes `changes` back as they come; a line that is refused does not keep the others. */
   async #undo(changes: readonly HostChange[]): Promise<void> {
     await Promise.all(
-      FAMILIES.map(async (version) => {
-        let left = changes.filter((change) => change.family === version && change.undo !== undefined);
+      runsFor(changes).map(async (version) => {
+        let left = changes.filter((change) => isOf(version, change) && change.undo !== undefined);
         while (left.length > 0) {
           const lines = left.flatMap((change) => change.undo ?? []);
           const { done, failure } = await this.#options.ip.batch(version, lines);
@@ -324,6 +328,15 @@ export class Host {
       if (this.#options.sysctl.write(name, before)) this.#options.onChange(`sysctl ${name}=${before}`, 'undone');
     }
   }
+}
+
+/** The runs of ip(8) that `changes` take: one, unless there are some that do not tell their family. */
+function runsFor(changes: readonly HostChange[]): readonly (4 | 6 | undefined)[] {
+  return changes.some(({ key }) => key.startsWith('rule ')) ? FAMILIES : [undefined];
+}
+
+function isOf(version: 4 | 6 | undefined, { family: own }: HostChange): boolean {
+  return version === undefined || own === version;
 }
 
 function isAddress({ key }: HostChange): boolean {

@@ -13,8 +13,11 @@ export interface BatchOutcome {
 
 /** iproute2, as far as the daemon uses it. */
 export interface Ip {
-  /** Carries out `lines` in order and stops at the first that fails. */
-  batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome>;
+  /**
+   * Carries out `lines` in order and stops at the first that fails. `family` undefined: each line tells its own, by the
+   * address or prefix that it names.
+   */
+  batch(family: 4 | 6 | undefined, lines: readonly string[]): Promise<BatchOutcome>;
   /** Output of one query. */
   query(args: readonly string[]): Promise<string>;
   /**
@@ -46,9 +49,10 @@ export class SystemIp implements Ip {
     this.#path = path;
   }
 
-  async batch(family: 4 | 6, lines: readonly string[]): Promise<BatchOutcome> {
+  async batch(family: 4 | 6 | undefined, lines: readonly string[]): Promise<BatchOutcome> {
     if (lines.length === 0) return { done: 0, failure: undefined };
-    const { status, late, stderr } = await this.#finished('ip', [`-${family}`, '-batch', '-'], `${lines.join('\n')}\n`);
+    const args = [...(family === undefined ? [] : [`-${family}`]), '-batch', '-'];
+    const { status, late, stderr } = await this.#finished('ip', args, `${lines.join('\n')}\n`);
     if (status === 0) return { done: lines.length, failure: undefined };
     // ip(8) ends with `Command failed -:7`; what is above says why.
     const number = Number(/Command failed -:(\d+)/.exec(stderr)?.[1] ?? 1);

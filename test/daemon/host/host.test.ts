@@ -258,14 +258,16 @@ describe('a host', () => {
     expect([...ip.present].sort()).toEqual(before);
   });
 
-  it('asks ip(8) once per family for a change, and not at all for none', async () => {
+  it('asks ip(8) once for a change of both families, once for each when there are rules, and not at all for none', async () => {
     const { host: made, ip } = host();
     await made.setUp(settings(), 'dt-paris', 1420);
     const runs = ip.runs;
     await made.change(settings());
     expect(ip.runs).toBe(runs);
     await made.change(settings({ peers: ['AllowedIPs = 10.7.0.0/16, fd77::/64'] }));
-    expect(ip.runs).toBe(runs + 2);
+    expect(ip.runs).toBe(runs + 1);
+    await made.change(settings({ peers: ['AllowedIPs = 0.0.0.0/0, ::/0'] }));
+    expect(ip.runs).toBe(runs + 3);
   });
 
   it('goes on when something old will not go, and says so', async () => {
