@@ -1,5 +1,6 @@
 #include "crypto/cpu.h"
 #include "crypto/gcm_backends.h"
+#include "crypto/gcm_counters.h"
 
 #if defined(__x86_64__)
 
@@ -22,28 +23,20 @@ namespace {
 struct Aesni {
   using T = __m128i;
   static constexpr int kBlocks = 1;
+  static constexpr bool kThreeProducts = true;
 
+  static void Settle(T* v) { asm("" : "+x"(*v)); }
   static T Zero() { return _mm_setzero_si128(); }
   static T Load(const std::uint8_t* p) { return LoadBlock(p); }
   static void Store(std::uint8_t* p, T v) { StoreBlock(p, v); }
-  static T LoadPart(const std::uint8_t* p, std::size_t size) {
-    alignas(16) std::uint8_t padded[16] = {};
-    std::memcpy(padded, p, size);
-    return Load(padded);
+  static T LoadPart(const std::uint8_t* p, std::size_t size, bool reach_back) {
+    return dtunnel::LoadPart(p, size, reach_back);
   }
-  static void StorePart(std::uint8_t* p, T v, std::size_t size) {
-    alignas(16) std::uint8_t whole[16];
-    Store(whole, v);
-    std::memcpy(p, whole, size);
-  }
-  static T ClearBehind(T v, std::size_t size) {
-    alignas(16) std::uint8_t whole[16];
-    Store(whole, v);
-    return LoadPart(whole, size);
-  }
+  static void StorePart(std::uint8_t* p, T v, std::size_t size) { dtunnel::StorePart(p, v, size); }
+  static void StoreBeforeTag(std::uint8_t* p, T v, std::size_t) { StoreBlock(p, v); }
+  static T ClearBehind(T v, std::size_t size) { return _mm_and_si128(v, LoadBlock(kKeep + 32 - size)); }
+  static T SwapHalves(T v) { return dtunnel::SwapHalves(v); }
   static T Xor(T a, T b) { return _mm_xor_si128(a, b); }
-  static T Xor3(T a, T b, T c) { return Xor(a, Xor(b, c)); }
-  static T Add32(T a, T b) { return _mm_add_epi32(a, b); }
   static T Broadcast(Block b) { return b; }
   static T FromBlock(Block b) { return b; }
   static T Reverse(T v) { return _mm_shuffle_epi8(v, ByteReverseMask()); }
@@ -53,7 +46,7 @@ struct Aesni {
   static T Clmul(T a, T b) {
     return _mm_clmulepi64_si128(a, b, kHalves);
   }
-  static T CountFrom(Block b) { return b; }
+  static T CountFrom(std::uint32_t first) { return _mm_cvtsi32_si128(static_cast<int>(first)); }
   static Block Fold(T v) { return v; }
 };
 

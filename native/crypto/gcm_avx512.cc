@@ -1,5 +1,6 @@
 #include "crypto/cpu.h"
 #include "crypto/gcm_backends.h"
+#include "crypto/gcm_counters.h"
 
 #if defined(__x86_64__)
 
@@ -27,17 +28,20 @@ namespace {
 struct Avx512 {
   using T = __m512i;
   static constexpr int kBlocks = 4;
+  // Such processors multiply as fast as they encrypt: a product less would be paid for in additions.
+  static constexpr bool kThreeProducts = false;
 
+  static void Settle(T* v) { asm("" : "+v"(*v)); }
   static T Zero() { return _mm512_setzero_si512(); }
   static T Load(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
   static void Store(std::uint8_t* p, T v) { _mm512_storeu_si512(p, v); }
   static __mmask64 Mask(std::size_t size) { return _bzhi_u64(~0ull, static_cast<unsigned>(size)); }
-  static T LoadPart(const std::uint8_t* p, std::size_t size) { return _mm512_maskz_loadu_epi8(Mask(size), p); }
+  static T LoadPart(const std::uint8_t* p, std::size_t size, bool) { return _mm512_maskz_loadu_epi8(Mask(size), p); }
   static void StorePart(std::uint8_t* p, T v, std::size_t size) { _mm512_mask_storeu_epi8(p, Mask(size), v); }
+  static void StoreBeforeTag(std::uint8_t* p, T v, std::size_t size) { StorePart(p, v, size); }
   static T ClearBehind(T v, std::size_t size) { return _mm512_maskz_mov_epi8(Mask(size), v); }
   static T Xor(T a, T b) { return _mm512_xor_si512(a, b); }
   static T Xor3(T a, T b, T c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
-  static T Add32(T a, T b) { return _mm512_add_epi32(a, b); }
   static T Broadcast(Block b) { return _mm512_broadcast_i32x4(b); }
   static T FromBlock(Block b) { return _mm512_zextsi128_si512(b); }
   static T Reverse(T v) { return _mm512_shuffle_epi8(v, Broadcast(ByteReverseMask())); }
@@ -47,8 +51,9 @@ struct Avx512 {
   static T Clmul(T a, T b) {
     return _mm512_clmulepi64_epi128(a, b, kHalves);
   }
-  static T CountFrom(Block b) {
-    return _mm512_add_epi32(Broadcast(b), _mm512_set_epi32(0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0));
+  static T CountFrom(std::uint32_t first) {
+    return _mm512_add_epi32(Broadcast(_mm_cvtsi32_si128(static_cast<int>(first))),
+                            _mm512_set_epi32(0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0));
   }
   static Block Fold(T v) {
     const __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));

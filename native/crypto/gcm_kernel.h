@@ -9,6 +9,10 @@
 // ciphertext is therefore hashed while the next one is encrypted. What is left behind the last chunk is padded in
 // registers, hashed together with the length block, and the tag's mask is encrypted along with it.
 //
+// A record is short: what is done once for it counts as much as the chunks. So nothing is written to memory to be read
+// again in another width, which a processor cannot forward and waits for (it made a record of 64 octets cost three
+// times as much), and the first round's addition of key, nonce and counter is one with a table of counters.
+//
 // GHASH numbers bits backwards. Blocks are byte-reversed on loading, and the hash key is multiplied by x once, so that
 // the carry-less product needs no shift; reduction then folds twice by the reversed polynomial (the method is described
 // in Gueron & Kounavis, "Intel Carry-Less Multiplication Instruction and its Usage for Computing the GCM Mode").
@@ -27,6 +31,47 @@ inline Block Reverse(Block b) { return _mm_shuffle_epi8(b, ByteReverseMask()); }
 inline Block LoadBlock(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const Block*>(p)); }
 inline void StoreBlock(std::uint8_t* p, Block b) { _mm_storeu_si128(reinterpret_cast<Block*>(p), b); }
 inline Block SwapHalves(Block b) { return _mm_shuffle_epi32(b, 0x4e); }
+
+// Behind `kMoveDown + 16 - n`: the shuffle that moves the last n octets of a block to its front and zeros behind them.
+alignas(16) constexpr std::uint8_t kMoveDown[32] = {
+    0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,
+    0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
+// Behind `kKeep + 32 - n`: n octets of ones, zeros behind them.
+alignas(32) constexpr std::uint8_t kKeep[64] = {
+    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+
+// 1 … 16 octets with zeros behind them. `reach_back`: the octets before them may be read as well, 16 in all.
+inline Block LoadPart(const std::uint8_t* p, std::size_t size, bool reach_back) {
+  if (reach_back) return _mm_shuffle_epi8(LoadBlock(p + size - 16), LoadBlock(kMoveDown + 16 - size));
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+  if (size >= 8) {
+    std::memcpy(&low, p, 8);
+    std::memcpy(&high, p + size - 8, 8);
+    high = size == 8 ? 0 : high >> (128 - 8 * size);
+  } else {
+    std::memcpy(&low, p, size);
+  }
+  return _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low));
+}
+
+// The first 1 … 16 octets of a block, and not one more.
+inline void StorePart(std::uint8_t* p, Block b, std::size_t size) {
+  if (size == 16) return StoreBlock(p, b);
+  if ((size & 8) != 0) {
+    _mm_storel_epi64(reinterpret_cast<Block*>(p), b);
+    b = _mm_srli_si128(b, 8);
+    p += 8;
+  }
+  std::uint64_t rest = static_cast<std::uint64_t>(_mm_cvtsi128_si64(b));
+  for (const std::size_t step : {4u, 2u, 1u}) {
+    if ((size & step) == 0) continue;
+    std::memcpy(p, &rest, step);
+    rest >>= 8 * step;
+    p += step;
+  }
+}
 
 // A 256-bit carry-less product, the middle two terms added up, waiting for reduction.
 struct Product {
@@ -117,6 +162,7 @@ class GcmKey final : public AeadKey {
     Block power = h1;
     for (int n = 1; n <= kChunk + 1; ++n) {
       StoreBlock(PowerAt(n), power);
+      if constexpr (V::kThreeProducts) StoreBlock(PowerAt(n) + kTableSize, _mm_xor_si128(power, SwapHalves(power)));
       power = Multiply(power, h1);
     }
   }
@@ -140,6 +186,8 @@ class GcmKey final : public AeadKey {
   static constexpr std::size_t kVectorSize = V::kBlocks * 16;
   static constexpr std::size_t kChunkSize = kChunk * 16;
 
+  static constexpr std::size_t kTableSize = (kChunk + 1 + V::kBlocks + 3) / 4 * 64;
+
   // Sums of products, lane by lane.
   struct Sums {
     Sums() : low(V::Zero()), middle(V::Zero()), high(V::Zero()) {}
@@ -147,16 +195,33 @@ class GcmKey final : public AeadKey {
     Vector middle;
     Vector high;
 
-    void Add(Vector a, Vector b) {
+    // Adds the product of `a` and the powers that lie at `powers`.
+    void Add(Vector a, const std::uint8_t* powers) {
+      const Vector b = V::Load(powers);
       low = V::Xor(low, V::template Clmul<0x00>(a, b));
       high = V::Xor(high, V::template Clmul<0x11>(a, b));
-      middle = V::Xor3(middle, V::template Clmul<0x01>(a, b), V::template Clmul<0x10>(a, b));
+      if constexpr (V::kThreeProducts) {
+        // Karatsuba's way: the product of the sums of the halves is all three terms at once.
+        middle = V::Xor(middle, V::template Clmul<0x00>(V::Xor(a, V::SwapHalves(a)), V::Load(powers + kTableSize)));
+      } else {
+        middle = V::Xor3(middle, V::template Clmul<0x01>(a, b), V::template Clmul<0x10>(a, b));
+      }
+      // The compiler would put all additions off to the end, with every product waiting on the stack.
+      V::Settle(&low);
+      V::Settle(&middle);
+      V::Settle(&high);
     }
-    Product Fold() const { return Product{V::Fold(low), V::Fold(middle), V::Fold(high)}; }
+    Product Fold() const {
+      Product product{V::Fold(low), V::Fold(middle), V::Fold(high)};
+      if constexpr (V::kThreeProducts) {
+        product.middle = _mm_xor_si128(product.middle, _mm_xor_si128(product.low, product.high));
+      }
+      return product;
+    }
   };
 
   // Powers lie in descending order, so that the blocks of a run meet theirs by loading forwards; behind H^1 are zeros
-  // for the lanes of a last vector that hold no block.
+  // for the lanes of a last vector that hold no block. kTableSize behind a power is the sum of its halves.
   std::uint8_t* PowerAt(int n) { return powers_ + static_cast<std::ptrdiff_t>(kChunk + 1 - n) * 16; }
   const std::uint8_t* PowerAt(int n) const { return powers_ + static_cast<std::ptrdiff_t>(kChunk + 1 - n) * 16; }
 
@@ -166,7 +231,7 @@ class GcmKey final : public AeadKey {
     return _mm_aesenclast_si128(b, round_keys_[kRounds]);
   }
 
-  Block HashAdditional(Bytes data) const {
+  [[gnu::always_inline]] inline Block HashAdditional(Bytes data) const {
     Block hash = _mm_setzero_si128();
     std::size_t at = 0;
     while (at < data.size()) {
@@ -174,15 +239,9 @@ class GcmKey final : public AeadKey {
       const int blocks = static_cast<int>(left < kChunk ? left : kChunk);
       Product product;
       for (int n = blocks; n > 0; --n, at += 16) {
-        Block block;
-        if (data.size() - at >= 16) {
-          block = LoadBlock(&data[at]);
-        } else {
-          alignas(16) std::uint8_t padded[16] = {};
-          std::memcpy(padded, &data[at], data.size() - at);
-          block = LoadBlock(padded);
-        }
-        block = _mm_xor_si128(Reverse(block), hash);
+        const std::size_t rest = data.size() - at;
+        const Block text = rest >= 16 ? LoadBlock(&data[at]) : LoadPart(&data[at], rest, at != 0);
+        const Block block = _mm_xor_si128(Reverse(text), hash);
         hash = _mm_setzero_si128();
         product.Add(block, LoadBlock(PowerAt(n)));
       }
@@ -191,33 +250,63 @@ class GcmKey final : public AeadKey {
     return hash;
   }
 
-  void HashVector(Vector reversed, int i, Block hash, Sums* sums) const {
-    if (i == 0) reversed = V::Xor(reversed, V::FromBlock(hash));
-    sums->Add(reversed, V::Load(PowerAt(kChunk - i * V::kBlocks)));
+  // Adds the vector at `data`, number i of a chunk.
+  void HashVector(const std::uint8_t* data, int i, Block hash, Sums* sums) const {
+    Vector text = V::Reverse(V::Load(data + static_cast<std::size_t>(i) * kVectorSize));
+    if (i == 0) text = V::Xor(text, V::FromBlock(hash));
+    sums->Add(text, PowerAt(kChunk - i * V::kBlocks));
   }
 
-  // Encrypts the chunk at `in` to `out`; beside it hashes the chunk at `hashed`, if kHash.
-  template <bool kHash>
-  [[gnu::always_inline]] inline Block Chunk(Vector* counter, const std::uint8_t* in, std::uint8_t* out,
-                                            const std::uint8_t* hashed, Block hash) const {
-    const Vector step = V::Broadcast(_mm_set_epi32(0, 0, 0, V::kBlocks));
-    const Vector first = V::Broadcast(round_keys_[0]);
-    Vector state[kInFlight];
+  // What stands before the first block of a record's text.
+  struct Start {
+    Vector base;    // nonce and first round key: with the counter added, the state after the first addition
+    Block mask;     // the same for the tag's block, whose counter is 1
+    Block lengths;  // NIST SP 800-38D §7.1 step 5
+  };
+
+  [[gnu::always_inline]] inline Start Begin(const AeadNonce& nonce, std::size_t additional, std::size_t size) const {
+    // In the widths in which the nonce was written: four octets of salt, eight of record number (RFC 5288 §3).
+    std::int32_t salt;
+    std::int64_t number;
+    std::memcpy(&salt, nonce.data(), sizeof salt);
+    std::memcpy(&number, nonce.data() + sizeof salt, sizeof number);
+    const Block block = _mm_or_si128(_mm_cvtsi32_si128(salt), _mm_slli_si128(_mm_cvtsi64_si128(number), 4));
+    const Block base = _mm_xor_si128(block, round_keys_[0]);
+    return Start{V::Broadcast(base), _mm_xor_si128(base, _mm_set_epi32(0x01000000, 0, 0, 0)),
+                 _mm_set_epi64x(static_cast<long long>(additional * 8), static_cast<long long>(size * 8))};
+  }
+
+  // The states of kVectors vectors, the first of which begins with block number `block`, after the first addition.
+  template <int kVectors>
+  [[gnu::always_inline]] static inline void FirstRound(const Start& start, std::size_t block, Vector* state) {
+    if (block + kChunk <= kGcmCounters) [[likely]] {
+      const std::uint8_t* counters = &kGcmCounterBlocks.octets[block * 16];
 #pragma GCC unroll 8
-    for (int i = 0; i < kInFlight; ++i) {
-      state[i] = V::Xor(V::Reverse(*counter), first);
-      *counter = V::Add32(*counter, step);
+      for (int i = 0; i < kVectors; ++i) {
+        state[i] = V::Xor(start.base, V::Load(counters + static_cast<std::size_t>(i) * kVectorSize));
+      }
+    } else {
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; ++i) {
+        const auto counter = static_cast<std::uint32_t>(block) + 2 + static_cast<std::uint32_t>(i * V::kBlocks);
+        state[i] = V::Xor(start.base, V::Reverse(V::CountFrom(counter)));
+      }
     }
+  }
+
+  // Encrypts the chunk at `in`, which begins with `block`, to `out`; beside it hashes the chunk at `hashed`, if kHash.
+  template <bool kHash>
+  [[gnu::always_inline]] inline Block Chunk(const Start& start, std::size_t block, const std::uint8_t* in,
+                                            std::uint8_t* out, const std::uint8_t* hashed, Block hash) const {
+    Vector state[kInFlight];
+    FirstRound<kInFlight>(start, block, state);
     Sums sums;
 #pragma GCC unroll 16
     for (int r = 1; r < kRounds; ++r) {
       const Vector key = V::Broadcast(round_keys_[r]);
 #pragma GCC unroll 8
       for (int i = 0; i < kInFlight; ++i) state[i] = V::AesRound(state[i], key);
-      if (kHash && r <= kInFlight) {
-        const int i = r - 1;
-        HashVector(V::Reverse(V::Load(hashed + static_cast<std::size_t>(i) * kVectorSize)), i, hash, &sums);
-      }
+      if (kHash && r <= kInFlight) HashVector(hashed, r - 1, hash, &sums);
     }
     const Vector last = V::Broadcast(round_keys_[kRounds]);
 #pragma GCC unroll 8
@@ -229,129 +318,134 @@ class GcmKey final : public AeadKey {
     return kHash ? sums.Fold().Reduce() : hash;
   }
 
-  Block HashChunk(const std::uint8_t* data, Block hash) const {
-    Sums sums;
-#pragma GCC unroll 8
-    for (int i = 0; i < kInFlight; ++i) {
-      HashVector(V::Reverse(V::Load(data + static_cast<std::size_t>(i) * kVectorSize)), i, hash, &sums);
-    }
-    return sums.Fold().Reduce();
-  }
+  // What is left of a text behind its chunks.
+  struct Rest {
+    std::size_t block;            // the first one's number
+    const std::uint8_t* in;       // `size` < kChunkSize octets
+    std::uint8_t* out;
+    std::size_t size;
+    const std::uint8_t* pending;  // sealing: the chunk before it, not hashed yet
+    bool reach_back;              // the 16 octets up to the end of `in` are all of the text
+  };
 
-  // The last `size` < kChunkSize octets, in kVectors vectors; returns the tag.
-  template <bool kSeal, int kVectors>
-  Block Tail(Vector counter, Block initial, const std::uint8_t* in, std::uint8_t* out, std::size_t size, Block hash,
-             Block lengths) const {
-    const Vector step = V::Broadcast(_mm_set_epi32(0, 0, 0, V::kBlocks));
+  // Encrypts and hashes the rest, in kVectors vectors; beside it hashes the chunk before, if kPending. Returns the tag.
+  template <bool kSeal, bool kPending, int kVectors>
+  [[gnu::always_inline]] inline Block Finish(const Start& start, const Rest& rest, Block hash) const {
     Vector state[kVectors == 0 ? 1 : kVectors];
-    Block mask = _mm_xor_si128(Reverse(initial), round_keys_[0]);
-    {
-      const Vector first = V::Broadcast(round_keys_[0]);
-#pragma GCC unroll 8
-      for (int i = 0; i < kVectors; ++i) {
-        state[i] = V::Xor(V::Reverse(counter), first);
-        counter = V::Add32(counter, step);
-      }
-    }
+    FirstRound<kVectors>(start, rest.block, state);
+    Block mask = start.mask;
+    constexpr std::size_t kLastAt = kVectors == 0 ? 0 : static_cast<std::size_t>(kVectors - 1) * kVectorSize;
+    Vector last_text = V::Zero();
+    if constexpr (kVectors != 0) last_text = V::LoadPart(rest.in + kLastAt, rest.size - kLastAt, rest.reach_back);
+
+    // The length block takes H^1, the blocks before it their powers.
+    const std::uint8_t* powers = PowerAt(static_cast<int>((rest.size + 15) / 16) + 1);
+    Sums sums;
+    const auto add = [&](Vector cipher, int i) {
+      cipher = V::Reverse(cipher);
+      if (i == 0) cipher = V::Xor(cipher, V::FromBlock(hash));
+      sums.Add(cipher, powers + static_cast<std::size_t>(i) * kVectorSize);
+    };
 #pragma GCC unroll 16
     for (int r = 1; r < kRounds; ++r) {
       const Vector key = V::Broadcast(round_keys_[r]);
 #pragma GCC unroll 8
       for (int i = 0; i < kVectors; ++i) state[i] = V::AesRound(state[i], key);
       mask = _mm_aesenc_si128(mask, round_keys_[r]);
+      const int i = r - 1;
+      if (kPending && i < kInFlight) HashVector(rest.pending, i, hash, &sums);
+      if (!kSeal && i + 1 < kVectors) add(V::Load(rest.in + static_cast<std::size_t>(i) * kVectorSize), i);
+      if (!kSeal && i + 1 == kVectors) add(last_text, i);
     }
     mask = _mm_aesenclast_si128(mask, round_keys_[kRounds]);
+    if constexpr (kPending) {
+      hash = sums.Fold().Reduce();
+      sums = Sums();
+    }
 
-    const Vector last = V::Broadcast(round_keys_[kRounds]);
-    const int blocks = static_cast<int>((size + 15) / 16);
-    const std::uint8_t* powers = PowerAt(blocks + 1);  // the length block takes H^1
-    Sums sums;
+    const Vector last_key = V::Broadcast(round_keys_[kRounds]);
 #pragma GCC unroll 8
-    for (int i = 0; i < kVectors; ++i) {
+    for (int i = 0; i + 1 < kVectors; ++i) {
       const std::size_t at = static_cast<std::size_t>(i) * kVectorSize;
-      Vector cipher;
-      if (i + 1 < kVectors) {
-        const Vector text = V::Load(in + at);
-        const Vector result = V::AesLast(state[i], V::Xor(last, text));
-        V::Store(out + at, result);
-        cipher = kSeal ? result : text;
+      const Vector result = V::AesLast(state[i], V::Xor(last_key, V::Load(rest.in + at)));
+      V::Store(rest.out + at, result);
+      if (kSeal) add(result, i);
+    }
+    if constexpr (kVectors != 0) {
+      const std::size_t left = rest.size - kLastAt;
+      const Vector result = V::AesLast(state[kVectors - 1], V::Xor(last_key, last_text));
+      if constexpr (kSeal) {
+        V::StoreBeforeTag(rest.out + kLastAt, result, left);
+        add(V::ClearBehind(result, left), kVectors - 1);
       } else {
-        const Vector text = V::LoadPart(in + at, size - at);
-        const Vector result = V::AesLast(state[i], V::Xor(last, text));
-        V::StorePart(out + at, result, size - at);
-        cipher = kSeal ? V::ClearBehind(result, size - at) : text;
+        V::StorePart(rest.out + kLastAt, result, left);
       }
-      cipher = V::Reverse(cipher);
-      if (i == 0) cipher = V::Xor(cipher, V::FromBlock(hash));
-      sums.Add(cipher, V::Load(powers + at));
     }
     Product product = sums.Fold();
-    product.Add(kVectors == 0 ? _mm_xor_si128(lengths, hash) : lengths, LoadBlock(PowerAt(1)));
+    product.Add(kVectors == 0 ? _mm_xor_si128(start.lengths, hash) : start.lengths, LoadBlock(PowerAt(1)));
     return _mm_xor_si128(Reverse(product.Reduce()), mask);
   }
 
+  template <bool kSeal, bool kPending>
+  [[gnu::always_inline]] inline Block FinishAny(const Start& start, const Rest& rest, Block hash) const {
+    switch ((rest.size + kVectorSize - 1) / kVectorSize) {
+      case 0:
+        return Finish<kSeal, kPending, 0>(start, rest, hash);
+      case 1:
+        return Finish<kSeal, kPending, 1>(start, rest, hash);
+      case 2:
+        return Finish<kSeal, kPending, 2>(start, rest, hash);
+      case 3:
+        return Finish<kSeal, kPending, 3>(start, rest, hash);
+      case 4:
+        return Finish<kSeal, kPending, 4>(start, rest, hash);
+      case 5:
+        return Finish<kSeal, kPending, 5>(start, rest, hash);
+      case 6:
+        return Finish<kSeal, kPending, 6>(start, rest, hash);
+      case 7:
+        return Finish<kSeal, kPending, 7>(start, rest, hash);
+      default:
+        return Finish<kSeal, kPending, 8>(start, rest, hash);
+    }
+  }
+
+  // Encrypts `in` to `out`, or back; returns the tag.
   template <bool kSeal>
   Block Crypt(const AeadNonce& nonce, Bytes additional, const std::uint8_t* in, std::size_t size,
               std::uint8_t* out) const {
-    // The initial counter block, byte-reversed: the 32-bit counter is then the lowest lane.
-    alignas(16) std::uint8_t octets[16];
-    std::memcpy(octets, nonce.data(), 12);
-    Store32(octets + 12, 1);
-    const Block initial = Reverse(LoadBlock(octets));
-    Vector counter = V::CountFrom(_mm_add_epi32(initial, _mm_set_epi32(0, 0, 0, 1)));
-    const Block lengths = _mm_set_epi64x(static_cast<long long>(additional.size() * 8), static_cast<long long>(size * 8));
+    const Start start = Begin(nonce, additional.size(), size);
     Block hash = HashAdditional(additional);
-
+    Rest rest{0, in, out, size, nullptr, size >= 16};
+    const auto advance = [&rest] {
+      rest.block += kChunk;
+      rest.in += kChunkSize;
+      rest.out += kChunkSize;
+      rest.size -= kChunkSize;
+    };
     if constexpr (kSeal) {
-      const std::uint8_t* pending = nullptr;
-      if (size >= kChunkSize) {
-        hash = Chunk<false>(&counter, in, out, nullptr, hash);
-        pending = out;
-        in += kChunkSize;
-        out += kChunkSize;
-        size -= kChunkSize;
+      if (size < kChunkSize) return FinishAny<true, false>(start, rest, hash);
+      Chunk<false>(start, rest.block, rest.in, rest.out, nullptr, hash);
+      rest.pending = rest.out;
+      advance();
+      while (rest.size >= kChunkSize) {
+        hash = Chunk<true>(start, rest.block, rest.in, rest.out, rest.pending, hash);
+        rest.pending = rest.out;
+        advance();
       }
-      while (size >= kChunkSize) {
-        hash = Chunk<true>(&counter, in, out, pending, hash);
-        pending = out;
-        in += kChunkSize;
-        out += kChunkSize;
-        size -= kChunkSize;
-      }
-      if (pending != nullptr) hash = HashChunk(pending, hash);
+      return FinishAny<true, true>(start, rest, hash);
     } else {
-      while (size >= kChunkSize) {
-        hash = Chunk<true>(&counter, in, out, in, hash);
-        in += kChunkSize;
-        out += kChunkSize;
-        size -= kChunkSize;
+      while (rest.size >= kChunkSize) {
+        hash = Chunk<true>(start, rest.block, rest.in, rest.out, rest.in, hash);
+        advance();
       }
-    }
-    switch ((size + kVectorSize - 1) / kVectorSize) {
-      case 0:
-        return Tail<kSeal, 0>(counter, initial, in, out, size, hash, lengths);
-      case 1:
-        return Tail<kSeal, 1>(counter, initial, in, out, size, hash, lengths);
-      case 2:
-        return Tail<kSeal, 2>(counter, initial, in, out, size, hash, lengths);
-      case 3:
-        return Tail<kSeal, 3>(counter, initial, in, out, size, hash, lengths);
-      case 4:
-        return Tail<kSeal, 4>(counter, initial, in, out, size, hash, lengths);
-      case 5:
-        return Tail<kSeal, 5>(counter, initial, in, out, size, hash, lengths);
-      case 6:
-        return Tail<kSeal, 6>(counter, initial, in, out, size, hash, lengths);
-      case 7:
-        return Tail<kSeal, 7>(counter, initial, in, out, size, hash, lengths);
-      default:
-        return Tail<kSeal, 8>(counter, initial, in, out, size, hash, lengths);
+      return FinishAny<false, false>(start, rest, hash);
     }
   }
 
   // In this order H^kChunk, where every chunk begins, is aligned like a vector.
   alignas(64) std::uint8_t padding_[48] = {};
-  std::uint8_t powers_[(kChunk + 1 + V::kBlocks) * 16] = {};
+  std::uint8_t powers_[kTableSize * (V::kThreeProducts ? 2 : 1)] = {};
   Block round_keys_[kRounds + 1];
 };
 
