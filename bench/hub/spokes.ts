@@ -157,6 +157,7 @@ function makeSpoke({ identity, settings, index, tally, transmit }: Spoke): { pla
       identity,
       crypto: systemRandom,
       session: (slot) => plane.session(slot),
+      changed: (part, parts) => plane.changedSessions(part, parts),
       wallClock: () => Date.now() / 1000,
     }),
     plane,

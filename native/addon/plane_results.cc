@@ -116,6 +116,8 @@ void WriteSessionWords(const SessionTotals& totals, std::span<std::uint64_t> wor
   std::ranges::copy(WordsOf(totals), words.begin());
 }
 
+Napi::Value FromSlots(Napi::Env env, const std::vector<Slot>& slots) { return ToNumbers(env, slots); }
+
 Napi::Value FromStats(Napi::Env env, const Plane& plane) {
   Napi::Object result = Napi::Object::New(env);
   result["at"] = Napi::Number::New(env, ToMilliseconds(NowNs()));

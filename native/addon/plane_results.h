@@ -17,6 +17,7 @@ void ThrowUnlessDone(Napi::Env env, Plane::Outcome outcome);
 Napi::Value FromListening(Napi::Env env, const Plane& plane);
 Napi::Value FromFeatures(Napi::Env env, const Plane& plane);
 Napi::Value FromStats(Napi::Env env, const Plane& plane);
+Napi::Value FromSlots(Napi::Env env, const std::vector<Slot>& slots);
 
 // Words of a `SessionRow` in src/plane/stats.ts.
 constexpr std::size_t kSessionWords = 7;

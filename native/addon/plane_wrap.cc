@@ -40,6 +40,7 @@ void PlaneWrap::Export(Napi::Env env, Napi::Object exports) {
                                      InstanceMethod<&PlaneWrap::SetMark>("setMark"),
                                      InstanceMethod<&PlaneWrap::TakeEvents>("takeEvents"),
                                      InstanceMethod<&PlaneWrap::SessionOf>("session"),
+                                     InstanceMethod<&PlaneWrap::ChangedSessions>("changedSessions"),
                                      InstanceMethod<&PlaneWrap::Stats>("stats"),
                                      InstanceMethod<&PlaneWrap::Close>("close"),
                                  });
@@ -372,6 +373,22 @@ Napi::Value PlaneWrap::SessionOf(const Napi::CallbackInfo& info) {
   const auto totals = plane->SessionOf(static_cast<Slot>(*slot));
   if (totals) WriteSessionWords(*totals, *words);
   return Napi::Boolean::New(env, totals.has_value());
+}
+
+// changedSessions(part, parts): slots
+Napi::Value PlaneWrap::ChangedSessions(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Plane* plane = Open(env);
+  if (plane == nullptr) return env.Undefined();
+  const auto parts = ToUnsigned(info[1], kMaxSlots, "parts");
+  if (!parts) return env.Undefined();
+  if (*parts == 0) {
+    ThrowTypeError(env, "parts must not be 0");
+    return env.Undefined();
+  }
+  const auto part = ToUnsigned(info[0], *parts - 1, "part");
+  if (!part) return env.Undefined();
+  return FromSlots(env, plane->ChangedSessions(static_cast<Slot>(*part), static_cast<Slot>(*parts)));
 }
 
 Napi::Value PlaneWrap::Stats(const Napi::CallbackInfo& info) {

@@ -40,6 +40,7 @@ class PlaneWrap : public Napi::ObjectWrap<PlaneWrap> {
   Napi::Value SetMark(const Napi::CallbackInfo& info);
   Napi::Value TakeEvents(const Napi::CallbackInfo& info);
   Napi::Value SessionOf(const Napi::CallbackInfo& info);
+  Napi::Value ChangedSessions(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 

@@ -195,6 +195,7 @@ Plane::Outcome Plane::Install(const SessionConfig& config) {
   published->position = sessions_.size() - 1;
   published->SetPathMtu(config.path_mtu);
   shared_->sessions.Set(config.slot, published);
+  slots_end_ = std::max(slots_end_, config.slot + 1);
   shared_->endpoints.Add(config.path.remote, published);
   shared_->grace.Reclaim();
   return Outcome::kDone;
@@ -385,6 +386,22 @@ std::optional<SessionTotals> Plane::SessionOf(Slot slot) const {
   const Session* session = shared_->sessions.Find(slot);
   if (session == nullptr) return std::nullopt;
   return TotalsOf(*session);
+}
+
+std::vector<Slot> Plane::ChangedSessions(Slot part, Slot parts) {
+  std::vector<Slot> changed;
+  for (Slot slot = part; slot < slots_end_; slot += parts) {
+    Session* session = shared_->sessions.Find(slot);
+    if (session == nullptr) continue;
+    std::uint64_t records = 0;
+    for (std::size_t i = 0; i < session->thread_count; ++i) {
+      records += session->counters[i].sealed_records.value() + session->counters[i].opened_records.value();
+    }
+    if (records == session->records_seen) continue;
+    session->records_seen = records;
+    changed.push_back(slot);
+  }
+  return changed;
 }
 
 std::size_t Plane::buffer_octets() const {

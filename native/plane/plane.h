@@ -117,6 +117,9 @@ class Plane {
   void TakeEvents(std::size_t limit, const std::function<void(const EventHead&, Bytes)>& deliver);
 
   std::optional<SessionTotals> SessionOf(Slot slot) const;
+  // The sessions whose slot divided by `parts` leaves `part` and that have sealed or opened records since they were last
+  // asked for.
+  std::vector<Slot> ChangedSessions(Slot part, Slot parts);
   const ThreadCounters& CountersOf(std::size_t thread) const { return shared_->counters[thread]; }
   std::size_t thread_count() const { return shared_->thread_count(); }
   const std::vector<std::unique_ptr<Thread>>& threads() const { return threads_; }
@@ -145,6 +148,7 @@ class Plane {
   bool paused_ = false;
   bool frozen_ = false;
   std::uint64_t installed_ = 0;
+  Slot slots_end_ = 0;  // beyond every slot that was ever used
   std::vector<Wakeup> wakeups_;  // by thread
   std::unique_ptr<Shared> shared_;
   LaneSockets sockets_;

@@ -108,8 +108,9 @@ struct Session {
   bool has_our_id = false;
   std::vector<std::uint8_t> peer_id;
   std::size_t write_overhead = 0;
-  std::uint64_t order = 0;   // of installation
-  std::size_t position = 0;  // in the plane's list; the main thread's
+  std::uint64_t order = 0;         // of installation
+  std::size_t position = 0;        // in the plane's list; the main thread's
+  std::uint64_t records_seen = 0;  // sealed and opened when changes were last asked for; the main thread's
 
   std::unique_ptr<SessionSecrets> secrets;
   // By thread; null where a thread does not use that direction.

@@ -336,6 +336,7 @@ export class Daemon {
       identity,
       crypto: parts.crypto,
       session: (slot) => this.#plane?.session(slot),
+      changed: (part, parts) => this.#plane?.changedSessions(part, parts) ?? [],
       wallClock: () => parts.wallClock() / 1000,
       lastKnown: this.#lastKnown.read(),
     });

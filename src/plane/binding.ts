@@ -80,6 +80,8 @@ export interface AddonPlane {
   takeEvents(limit: number): AddonEvents;
   /** Writes the words of a session; false: there is none. */
   session(slot: number, words: BigUint64Array): boolean;
+  /** Slots of the sessions whose numbers of records have changed since they were asked for last. */
+  changedSessions(part: number, parts: number): Uint32Array;
   stats(): AddonStats;
   close(): void;
 }

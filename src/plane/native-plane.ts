@@ -210,6 +210,10 @@ class NativePlane implements Plane {
     return this.#addon.session(slot, this.#words) ? decodeSession(this.#words) : undefined;
   }
 
+  changedSessions(part: number, parts: number): Iterable<SessionSlot> {
+    return this.#addon.changedSessions(part, parts) as Iterable<number> as Iterable<SessionSlot>;
+  }
+
   stats(): PlaneStats {
     return decodeStats(this.#addon.stats());
   }

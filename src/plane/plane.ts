@@ -73,6 +73,11 @@ export interface Plane {
 
   /** Counters of one session, cheap enough to ask at every timer; undefined when the slot is free. */
   session(slot: SessionSlot): SessionStats | undefined;
+  /**
+   * Of the sessions whose slot divided by `parts` leaves `part`, those that have sealed or opened records since this was last
+   * asked of them.
+   */
+  changedSessions(part: number, parts: number): Iterable<SessionSlot>;
   /** A consistent copy of all counters. */
   stats(): PlaneStats;
   /** Stops the threads, zeroes all keys, closes device and sockets. Idempotent; events stop before it returns. */

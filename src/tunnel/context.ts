@@ -41,6 +41,8 @@ export interface Context {
   readonly peerCount: number;
   emit(effect: TunnelEffect): void;
   event(event: TunnelEvent): void;
+  /** When it was last looked whether the counters of `slot` had moved; one at rest whose had is checked. */
+  lookedAt(slot: SessionSlot): Instant;
   /** Counters of an installed session. */
   readings(slot: SessionSlot): SessionReadings | undefined;
   /** Epoch seconds, to judge certificates only. */

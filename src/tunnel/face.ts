@@ -7,6 +7,7 @@ import type { Path } from '../net/endpoint.ts';
 import type { Engines } from './context.ts';
 import type { PeerGlance, PeerSnapshot, TunnelEffect } from './effects.ts';
 import type { TunnelExport, TunnelState } from './handover.ts';
+import type { Changed } from './rounds.ts';
 
 /** What the tunnel may ask about an installed session; answered by the data plane (`Plane.session`). */
 export interface SessionReadings {
@@ -27,6 +28,8 @@ export interface TunnelOptions {
   readonly crypto: CryptoSource;
   /** Reads counters of an installed session; undefined when the slot is not installed. */
   readonly session: (slot: SessionSlot) => SessionReadings | undefined;
+  /** Says which installed sessions have sealed or opened records (`Plane.changedSessions`). */
+  readonly changed: Changed;
   /** Where peers were last met, by the fingerprint of any certificate of theirs. Default: nothing is known. */
   readonly lastKnown?: ReadonlyMap<Fingerprint, Path>;
   /** Makes DTLS engines. Default: ours. */

@@ -10,6 +10,17 @@ export class Hearing {
   #unheardAt: Instant | undefined;
   #repliedAt: Instant | undefined;
   #answeredAt: Instant | undefined;
+  #questionedAt: Instant | undefined;
+
+  /** When the far end last asked something that repeats nothing: it had heard us since it asked before. */
+  get questionedAt(): Instant | undefined {
+    return this.#questionedAt;
+  }
+
+  /** The far end asks, and had an answer to all that it asked before. */
+  questioned(now: Instant): void {
+    this.#questionedAt = now;
+  }
 
   /** A probe of ours was answered. */
   answered(now: Instant): void {
@@ -24,6 +35,7 @@ export class Hearing {
   /** The far end has repeated a question. Yields since when it does not hear us: it has missed our last reply. */
   unheard(now: Instant): Instant {
     this.#unheardAt = now;
+    this.#questionedAt = undefined;
     const since = Math.max(this.#repliedAt ?? NEVER, this.#answeredAt ?? NEVER) as Instant;
     return now - since < UNHEARD_FOR ? since : now;
   }

@@ -172,6 +172,12 @@ export const PADDED_PROBE = 400;
 /** Idle time before a probe when PersistentKeepalive is auto: below the 30 s after which NATs forget (RFC 4787 REQ-5 allows 2 min, many keep 30 s). */
 export const KEEPALIVE_AUTO: Duration = seconds(25);
 
+/** The client asks this share of its keepalive early, so that one end's probe serves both: it is the one behind a NAT, mostly. */
+export const KEEPALIVE_LEAD = 0.04;
+
+/** An idle end that is asked by the other asks once in so many keepalives, for an RTT of its own. */
+export const KEEPALIVES_PER_MEASURE = 4;
+
 /** While traffic flows: a probe this often, for RTT and loss. */
 export const MEASURE_INTERVAL: Duration = seconds(5);
 
@@ -205,6 +211,12 @@ export const CHECK_IDLE_MAX: Duration = seconds(5);
 
 /** The same for idle associations of many peers: this much for each, at most half of DeadAfter. */
 export const CHECK_IDLE_PER_PEER: Duration = ms(0.5);
+
+/** Sessions whose counters are looked at together. */
+export const LOOK_PART = 100;
+
+/** An association at rest is judged again after this long, although nothing is due. */
+export const REST_MAX: Duration = seconds(600);
 
 /** Looks that are due within this are taken together: waking up costs more than looking. */
 export const CHECK_GRID: Duration = ms(50);

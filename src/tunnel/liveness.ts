@@ -4,10 +4,13 @@ import {
   CHECK_GRID,
   CHECK_IDLE_MAX,
   KEEPALIVE_AUTO,
+  KEEPALIVE_LEAD,
+  KEEPALIVES_PER_MEASURE,
   MEASURE_INTERVAL,
   PROBE_DOWN,
   PROBE_FAST_MAX,
   PROBE_FAST_MIN,
+  REST_MAX,
   STANDBY_INTERVAL,
 } from './limits.ts';
 
@@ -50,6 +53,10 @@ export interface LivenessInput {
   readonly answersProbes: boolean;
   /** Longest idle time without a probe; undefined: none is sent when idle. */
   readonly keepalive: Duration | undefined;
+  /** When the far end last asked us while all it had asked before was answered; undefined: never, or not lately. */
+  readonly questioned: Instant | undefined;
+  /** This end asks first when both would at the same time. */
+  readonly leads: boolean;
   readonly deadAfter: Duration;
   /** When an answer is overdue on this path. */
   readonly timeout: Duration;
@@ -68,14 +75,12 @@ export interface LivenessDecision {
   readonly rest: Rest | undefined;
 }
 
-/**
- * Nothing is asked and nothing flows. Before `until` the only news can be a counter that moved, and they are looked at
- * `every` so often.
- */
+/** Nothing is asked and nothing flows: before `until` the only news can be a counter that moved. */
 export interface Rest {
-  readonly every: Duration;
-  /** The next probe; Infinity: none. */
-  readonly until: number;
+  /** The next probe, or when to judge again without one. */
+  readonly until: Instant;
+  readonly keepalive: Duration | undefined;
+  readonly leads: boolean;
 }
 
 /** Idle time before a probe, from the setting; undefined: an idle association is not probed. */
@@ -122,14 +127,17 @@ export function decideLiveness(before: LivenessState, input: LivenessInput): Liv
   };
 }
 
-/** What `decideLiveness` yields for an association at rest whose counters have not moved, without judging it anew. */
-export function keepResting(
-  before: LivenessState,
-  rest: Rest,
-  now: Instant,
-): Pick<LivenessDecision, 'state' | 'nextCheck'> {
-  const nextCheck = onGrid(Math.min(now + rest.every, rest.until), now);
-  return { state: { ...before, lastCheck: now, plannedCheck: nextCheck }, nextCheck };
+/** The rest of one that the far end has just asked something: its own question can wait. */
+export function questionedAtRest({ lastProbe }: LivenessState, rest: Rest, now: Instant): Rest {
+  const { keepalive, leads } = rest;
+  if (keepalive === undefined) return rest;
+  return { ...rest, until: onGrid(keepaliveDue(lastProbe, keepalive, { questioned: now, leads }), now) };
+}
+
+/** How often to look whether counters of associations at rest have moved. `checkIdle`: the least pause between looks. */
+export function lookInterval(deadAfter: Duration, checkIdle: Duration): Duration {
+  const usual = Math.min(Math.max(deadAfter / 4, CHECK_BUSY_MIN), CHECK_IDLE_MAX);
+  return ms(Math.max(usual, Math.min(checkIdle, deadAfter / 2)));
 }
 
 /** Since when an answer is missing. */
@@ -178,7 +186,22 @@ function probeDue(
   }
   if (input.purpose === 'standby') return later(state.lastProbe, STANDBY_INTERVAL);
   if (input.busy) return later(state.lastProbe, ms(Math.min(MEASURE_INTERVAL, input.keepalive ?? MEASURE_INTERVAL)));
-  return input.keepalive === undefined ? undefined : later(state.lastProbe, input.keepalive);
+  return input.keepalive === undefined ? undefined : keepaliveDue(state.lastProbe, input.keepalive, input);
+}
+
+/**
+ * One probe and its answer show both ends that the path takes both ways: whoever answered knows it when the question is
+ * not repeated. So an end that is asked need not ask, until it has not been asked for a whole keepalive. Nobody hears of
+ * trouble later than if both asked, and every so often it asks all the same, for figures of its own.
+ */
+function keepaliveDue(
+  lastProbe: Instant,
+  keepalive: Duration,
+  { questioned, leads }: Pick<LivenessInput, 'questioned' | 'leads'>,
+): Instant {
+  const pause = leads ? keepalive * (1 - KEEPALIVE_LEAD) : keepalive;
+  const since = Math.max(lastProbe, questioned ?? lastProbe);
+  return Math.min(since + pause, lastProbe + keepalive * KEEPALIVES_PER_MEASURE) as Instant;
 }
 
 /** Some thirty probes before a peer is declared dead, more when many are lost anyway; slower once it is. */
@@ -205,15 +228,15 @@ function nextCheckAfter(state: LivenessState, input: LivenessInput, deadAfter: D
 /** Traffic and standbys keep being judged: what is looked at there changes from check to check. */
 function restOf(state: LivenessState, input: LivenessInput, deadAfter: Duration): Rest | undefined {
   if (state.askedAt !== undefined || input.busy || input.sent || input.purpose !== 'current') return undefined;
-  const until = probeDue(state, input, ms(0), deadAfter) ?? FOREVER;
-  return { every: ms(restingPoll(input, deadAfter)), until };
+  const { now, keepalive, leads } = input;
+  const until = Math.min(probeDue(state, input, ms(0), deadAfter) ?? FOREVER, now + REST_MAX);
+  return { until: onGrid(until, now), keepalive, leads };
 }
 
 /** Pause until the next look while no answer is missing. */
 function restingPoll(input: LivenessInput, deadAfter: Duration): number {
   if (input.busy) return Math.min(Math.max(deadAfter / 6, CHECK_BUSY_MIN), input.checkBusy);
-  const usual = Math.min(Math.max(deadAfter / 4, CHECK_BUSY_MIN), CHECK_IDLE_MAX);
-  return Math.max(usual, Math.min(input.checkIdle, deadAfter / 2));
+  return lookInterval(deadAfter, input.checkIdle);
 }
 
 /** Nothing waits for this look: it is taken with those of other associations. */

@@ -35,9 +35,9 @@ import {
   askAtOnce,
   decideLiveness,
   type Health,
-  keepResting,
   type LivenessState,
   newLiveness,
+  questionedAtRest,
   type Rest,
 } from './liveness.ts';
 import type { PathMemory } from './path-memory.ts';
@@ -152,7 +152,7 @@ export class Session implements SearchHost {
   export(): SessionExport | undefined {
     const association = this.association.export();
     if (association === undefined) return undefined;
-    const { askedAt, unanswered, lastProbe, lastCheck, plannedCheck } = this.#liveness;
+    const { askedAt, unanswered, lastProbe, lastCheck, plannedCheck } = this.#livenessNow;
     return {
       association,
       establishedAt: this.establishedAt,
@@ -214,7 +214,7 @@ export class Session implements SearchHost {
     const sent = this.observe(now);
     this.#expireProbes(now);
     const { quality } = this.memory;
-    const decision = decideLiveness(this.#liveness, {
+    const decision = decideLiveness(this.#livenessNow, {
       now,
       lastReceive: input.purpose === 'unused' ? this.#lastReceive : this.#hearing.lastAnswer(this.#lastReceive, now),
       sent,
@@ -224,6 +224,8 @@ export class Session implements SearchHost {
       purpose: input.purpose,
       answersProbes: this.speaks,
       keepalive: input.keepalive,
+      questioned: this.#hearing.questionedAt,
+      leads: this.association.role === 'client',
       deadAfter: input.deadAfter,
       timeout: quality.timeout,
       loss: quality.loss,
@@ -234,29 +236,25 @@ export class Session implements SearchHost {
     this.deadSince = decision.health === 'dead' ? (this.deadSince ?? now) : undefined;
     if (decision.probe !== 'none') this.#probe(decision.probe === 'padded', now);
     const next = earliest(this.#searchPathMtu(input, now), this.#roam(now));
-    this.checkAt = earliest(decision.nextCheck, next) ?? decision.nextCheck;
+    const restsUntil = this.#restsUntil;
+    this.checkAt = earliest(restsUntil ?? decision.nextCheck, next) ?? decision.nextCheck;
   }
 
   /** Nothing is asked, searched for, moved or renewed, nor due to be at `now`: only a counter can bring something up. */
   atRest(now: Instant): boolean {
-    if (this.#rest === undefined || now >= this.#rest.until || this.rekeyWanted !== undefined) return false;
-    if (this.#probes.pending || this.#roaming !== undefined) return false;
-    const { probe, raiseAt } = this.memory.pathMtu;
-    const due = earliest(this.rekeyAt, raiseAt);
-    return probe === undefined && (due === undefined || now < due);
+    const until = this.#restsUntil;
+    return until !== undefined && now < until && this.#roaming === undefined && this.memory.pathMtu.probe === undefined;
   }
 
   /**
-   * The look of one that is at rest: true when no inner packet went either way. Then it is what `check` would have done,
-   * at a small part of the cost, which is most of what ten thousand idle peers cost.
+   * The look at one whose counters have moved. One that waits for no check of its own, and for which inner packets went
+   * one way or the other, is checked at once: true then.
    */
   glance(now: Instant): boolean {
     if (this.#rest === undefined) return false;
     this.refresh();
-    if (this.#traffic.flowed) return false;
-    const { state, nextCheck } = keepResting(this.#liveness, this.#rest, now);
-    this.#liveness = state;
-    this.checkAt = earliest(nextCheck, this.memory.pathMtu.raiseAt) ?? nextCheck;
+    if (!this.#traffic.flowed) return false;
+    this.#ask(this.#liveness, now);
     return true;
   }
 
@@ -265,21 +263,19 @@ export class Session implements SearchHost {
     this.use = use;
     if (!this.speaks || !this.association.installed) return;
     this.#probe(false, now);
-    if (use === 'active') this.#ask({ ...this.#liveness, askedAt: now, unanswered: 1, lastProbe: now });
+    if (use === 'active') this.#ask({ ...this.#liveness, askedAt: now, unanswered: 1, lastProbe: now }, now);
     this.checkAt = now;
   }
 
   /** Asks at once, with a record that a far end without our keys may answer with a hello. */
   challenge(now: Instant): void {
     this.#probe(true, now);
-    this.#ask({ ...this.#liveness, askedAt: this.#liveness.askedAt ?? now, unanswered: 1, lastProbe: now });
-    this.checkAt = now;
+    this.#ask({ ...this.#liveness, askedAt: this.#liveness.askedAt ?? now, unanswered: 1, lastProbe: now }, now);
   }
 
   /** Makes sure that the next check probes: something suggests that the path may have changed. `since`: and when. */
   suspect(now: Instant, since: Instant = now): void {
-    this.#ask(askAtOnce(this.#liveness, now, since));
-    this.checkAt = now;
+    this.#ask(askAtOnce(this.#liveness, now, since), now);
   }
 
   /** Sends a control message; nothing when the far end would not understand it. */
@@ -295,10 +291,8 @@ export class Session implements SearchHost {
     this.#traffic.openedOwn();
     const message = parseControlMessage(plaintext);
     if (message === undefined || !this.speaks) return;
-    if (message.type === 'probe' && plaintext.length >= REPEATED_PROBE) {
-      const since = this.#hearing.unheard(now);
-      if (this.#liveness.askedAt === undefined) this.suspect(now, since);
-    }
+    if (message.type === 'probe' && plaintext.length >= REPEATED_PROBE) this.#unheard(now);
+    else if (message.type === 'probe') this.#questioned(now);
     this.#react(message, now);
   }
 
@@ -369,6 +363,29 @@ export class Session implements SearchHost {
     this.#traffic.continueFrom(state);
   }
 
+  /** The far end asks, and is being answered. */
+  #questioned(now: Instant): void {
+    this.#hearing.questioned(now);
+    if (this.#rest === undefined) return;
+    const before = this.#restsUntil;
+    this.#rest = questionedAtRest(this.#liveness, this.#rest, now);
+    // What else it waits for stays.
+    if (this.checkAt === before) this.checkAt = this.#restsUntil ?? before;
+  }
+
+  /** Until when only a counter can bring something up; undefined: it is checked every so often. */
+  get #restsUntil(): Instant | undefined {
+    if (this.#rest === undefined || this.rekeyWanted !== undefined || this.#probes.pending) return undefined;
+    const raiseAt = this.speaks ? this.memory.pathMtu.raiseAt : undefined;
+    return earliest(this.#rest.until, earliest(this.rekeyAt, raiseAt));
+  }
+
+  /** The far end repeats a question. */
+  #unheard(now: Instant): void {
+    const since = this.#hearing.unheard(now);
+    if (this.#liveness.askedAt === undefined) this.suspect(now, since);
+  }
+
   #react(message: ControlMessage, now: Instant): void {
     switch (message.type) {
       case 'probe':
@@ -427,10 +444,19 @@ export class Session implements SearchHost {
     return sent;
   }
 
-  /** Goes on with a question pending. */
-  #ask(state: LivenessState): void {
-    this.#liveness = state;
+  /** Goes on from `state` with a check at once. */
+  #ask(state: LivenessState, now: Instant): void {
+    const { lastCheck } = this.#livenessNow;
+    this.#liveness = { ...state, lastCheck, plannedCheck: now };
     this.#rest = undefined;
+    this.checkAt = now;
+  }
+
+  /** One at rest whose counters had not moved when they were looked at has been checked then, as it were. */
+  get #livenessNow(): LivenessState {
+    if (this.#rest === undefined) return this.#liveness;
+    const lookedAt = this.#context.lookedAt(this.association.lease.slot);
+    return lookedAt <= this.#liveness.lastCheck ? this.#liveness : { ...this.#liveness, lastCheck: lookedAt };
   }
 
   #probe(padded: boolean, now: Instant): void {

@@ -26,6 +26,7 @@ import { Peer } from './peer.ts';
 import { PeerTable } from './peer-table.ts';
 import { type Recall, Recalls } from './recalls.ts';
 import { Registry } from './registry.ts';
+import { Rounds } from './rounds.ts';
 import { computeRoutes, sameRoutes } from './routes.ts';
 import { Schedule } from './schedule.ts';
 import { SlotTable } from './slots.ts';
@@ -57,6 +58,7 @@ export class Tunnel implements TunnelFace {
   #routes: readonly TunnelRoute[] = [];
   #choices: ReadonlyMap<string, PeerId> = new Map();
   #routesAt: Instant | undefined;
+  readonly #rounds: Rounds;
   #drain: { readonly until: Instant; readonly noticeAt: Instant } | undefined;
   #started = false;
   #finished = false;
@@ -67,6 +69,7 @@ export class Tunnel implements TunnelFace {
     this.#settings = options.settings;
     this.#lastKnown = options.lastKnown ?? new Map<Fingerprint, Path>();
     this.#identity = options.identity;
+    this.#rounds = new Rounds(options.changed, (slot, now) => this.#counted(slot, now));
     this.#context = this.#makeContext(options);
     this.#door = new FrontDoor(this.#context, this.#table);
     this.#trials = new Trials(this.#context);
@@ -96,6 +99,10 @@ export class Tunnel implements TunnelFace {
     invariant(this.#table.size === peers.length, 'a peer has an id of its own');
     this.#byHost = peersByHost(peers);
     this.#choices = new Map(state.choices);
+    this.#rounds.arrange(
+      this.#settings.peers.map(({ deadAfter }) => deadAfter),
+      now,
+    );
     // The data plane knows these; said again, they change nothing.
     for (const peer of peers)
       this.#emit({ kind: 'peer', peer: peer.id, options: peerOptions(peer.settings, this.#settings) });
@@ -243,9 +250,12 @@ export class Tunnel implements TunnelFace {
     this.#trials.tick(now);
     for (const peer of this.#recalls.tick(now)) this.#touched.add(peer);
     for (let peer = this.#schedule.takeDue(now); peer !== undefined; peer = this.#schedule.takeDue(now)) {
-      if (peer.restingOn(now)?.glance(now) === true) this.#scheduleNext(peer, now);
+      // One that was asked meanwhile rests on.
+      const resting = peer.restingOn(now);
+      if (resting !== undefined && resting.checkAt > now) this.#scheduleNext(peer, now);
       else this.#touched.add(peer);
     }
+    this.#rounds.tick(now);
     this.#settleTouched(now);
     if (this.#routesAt !== undefined && now >= this.#routesAt) this.#updateRoutes(now);
     this.#driveDrain(now);
@@ -265,8 +275,9 @@ export class Tunnel implements TunnelFace {
   get deadline(): Instant | undefined {
     if (this.#finished) return undefined;
     const peers = earliest(this.#schedule.deadline, this.#door.deadline);
+    const look = this.#registry.size > 0 ? earliest(this.#rounds.deadline, peers) : peers;
     const rare = earliest(earliest(this.#drain?.noticeAt, this.#trials.deadline), this.#recalls.deadline);
-    return earliest(earliest(peers, this.#routesAt), rare);
+    return earliest(earliest(look, this.#routesAt), rare);
   }
 
   get draining(): boolean {
@@ -297,6 +308,12 @@ export class Tunnel implements TunnelFace {
     return association === undefined || session === undefined || peer === undefined
       ? undefined
       : { association, session, peer };
+  }
+
+  /** The counters of `slot` have moved: if it was at rest until inner packets came, it is checked. */
+  #counted(slot: SessionSlot, now: Instant): void {
+    const found = this.#find(slot);
+    if (found?.session.glance(now) === true) this.#touched.add(found.peer);
   }
 
   #settleTouched(now: Instant): void {
@@ -344,6 +361,10 @@ export class Tunnel implements TunnelFace {
     for (const [i, wanted] of settings.peers.entries()) peers[i]?.adopt(wanted);
     this.#table.arrange(peers);
     this.#byHost = peersByHost(peers);
+    this.#rounds.arrange(
+      settings.peers.map(({ deadAfter }) => deadAfter),
+      now,
+    );
     for (const { peer, isNew } of changed) {
       this.#emit({ kind: 'peer', peer: peer.id, options: peerOptions(peer.settings, settings) });
       if (!isNew) peer.reconfigure(now);
@@ -452,6 +473,7 @@ export class Tunnel implements TunnelFace {
       registry: this.#registry,
       emit: (effect) => this.#emit(effect),
       event: (event: TunnelEvent) => this.#emit({ kind: 'event', event }),
+      lookedAt: (slot) => this.#rounds.lookedAt(slot),
       readings: options.session,
       wallClock: options.wallClock,
       identify: (fingerprint) => this.#identify(fingerprint),

@@ -79,6 +79,8 @@ describe.skipIf(reason !== undefined)('opening and closing', () => {
     await expect(one.call('activate', 7, undefined)).rejects.toMatchObject({ name: 'RangeError' });
     await expect(one.call('setPathMtu', 7, 1400)).rejects.toMatchObject({ name: 'RangeError' });
     await expect(one.call('setPathMtu', 2 ** 24, 1400)).rejects.toMatchObject({ name: 'TypeError' });
+    await expect(one.call('changed', 1, 1)).rejects.toMatchObject({ name: 'TypeError' });
+    await expect(one.call('changed', 0, 0)).rejects.toMatchObject({ name: 'TypeError' });
     await expect(one.call('inject', 1, 'text')).rejects.toMatchObject({ name: 'TypeError' });
     expect(await one.session(5)).toBeUndefined();
     await one.call('close');
@@ -93,6 +95,33 @@ describe.skipIf(reason !== undefined)('opening and closing', () => {
     expect(await child.call('inWorker', options)).toBe('dtnx');
     expect(run('ip', '-n', namespaces.a, 'link')).not.toContain('dtnx');
     expect(Worker).toBeDefined();
+  });
+});
+
+describe.skipIf(reason !== undefined)('what has changed', () => {
+  let pair: PlanePair;
+  beforeAll(async () => {
+    pair = await PlanePair.open({ tag: 'l3' });
+  });
+  afterAll(() => pair?.close());
+
+  it('is told of each session once, whichever way its records went, and of no other', async () => {
+    const other = { a: 90, b: 91 };
+    const ids = { ourConnectionId: connectionId(other.a), peerConnectionId: connectionId(other.b) };
+    await pair.a.call('install', pair.session('a', { slot: other.a, ...ids }, 90));
+    await pair.a.call('changed', 0, 1);
+    await pair.b.call('changed', 0, 1);
+    expect(await pair.a.call('changed', 0, 1)).toEqual([]);
+    const to = await pair.hostB.call('udpOpen', '192.168.77.2', 0);
+    const from = await pair.hostA.call('udpOpen', '192.168.77.1', 0);
+    await pair.hostA.call('udpSendPatterns', from, [200], to, '192.168.77.2', 0);
+    await expect.poll(() => pair.hostB.call('udpCount', to)).toBe(1);
+    // Asked of all of them in three parts: the slot's remainder says of which.
+    const parts = [0, 1, 2].map((part) => pair.a.call('changed', part, 3));
+    expect(await Promise.all(parts)).toEqual([0, 1, 2].map((part) => (SLOT_A % 3 === part ? [SLOT_A] : [])));
+    expect(await pair.b.call('changed', 0, 1)).toEqual([SLOT_B]);
+    expect(await pair.a.call('changed', 0, 1)).toEqual([]);
+    expect(await pair.b.call('changed', 0, 1)).toEqual([]);
   });
 });
 

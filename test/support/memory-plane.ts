@@ -131,6 +131,8 @@ export class MemoryPlane implements Plane {
   readonly #cipher: RecordCipher;
   readonly #sessions = new Map<SessionSlot, MemorySession>();
   readonly #byRemote = new Map<EndpointKey, MemorySession[]>();
+  /** Records sealed and opened when changes were last asked for. */
+  readonly #recordsSeen = new Map<SessionSlot, bigint>();
   readonly #peers = new Map<PeerId, MemoryPeer>();
   #routes: readonly Route[] = [];
   #lookups = new Map<Address, Route | undefined>();
@@ -199,6 +201,7 @@ export class MemoryPlane implements Plane {
   }
 
   retire(slot: SessionSlot): void {
+    this.#recordsSeen.delete(slot);
     this.#mustRun();
     const session = this.#at(slot);
     this.#sessions.delete(slot);
@@ -323,6 +326,17 @@ export class MemoryPlane implements Plane {
 
   #mustRun(): void {
     invariant(!this.#frozen, 'a frozen plane is only asked, thawed or closed');
+  }
+
+  changedSessions(part: number, parts: number): readonly SessionSlot[] {
+    const changed: SessionSlot[] = [];
+    for (const [slot, { sealedRecords, openedRecords }] of this.#sessions) {
+      if (slot % parts !== part) continue;
+      const records = sealedRecords + openedRecords;
+      if ((this.#recordsSeen.get(slot) ?? 0n) !== records) changed.push(slot);
+      this.#recordsSeen.set(slot, records);
+    }
+    return changed;
   }
 
   session(slot: SessionSlot): SessionStats | undefined {

@@ -434,6 +434,7 @@ export class Site {
       identity: this.options.identity,
       crypto: random,
       session: (slot) => this.plane.session(slot),
+      changed: (part, parts) => this.plane.changedSessions(part, parts),
       wallClock: () => this.#world.epochSeconds,
       ...(this.options.remembers === true ? { lastKnown: this.#lastKnown } : {}),
       ...(engines === undefined ? {} : { engines }),

@@ -4,10 +4,11 @@ import { type Prefix, parsePrefix } from '../../src/net/prefix.ts';
 import { type CallInput, decideCalls } from '../../src/tunnel/calling.ts';
 import {
   decideLiveness,
-  keepResting,
   type LivenessInput,
   type LivenessState,
+  lookInterval,
   newLiveness,
+  questionedAtRest,
 } from '../../src/tunnel/liveness.ts';
 import { GCM_BLOCKS, RETIRE_HARD } from '../../src/tunnel/limits.ts';
 import { PathMemory } from '../../src/tunnel/path-memory.ts';
@@ -33,6 +34,8 @@ describe('liveness', () => {
     purpose: 'current',
     answersProbes: true,
     keepalive: seconds(25),
+    questioned: undefined,
+    leads: false,
     deadAfter: seconds(10),
     timeout: ms(50),
     loss: 0,
@@ -85,33 +88,69 @@ describe('liveness', () => {
     expect(next({ busy: true })).toBe(1300);
   });
 
-  it('at rest a look that finds nothing comes to what judging would, until the next probe is due', () => {
-    for (const over of [{}, { checkIdle: ms(4000) }, { deadAfter: ms(1500) }, { keepalive: undefined }]) {
-      const input = { ...usual, lastReceive: at(900), ...over };
-      const first = decideLiveness(newLiveness(at(0)), { ...input, now: at(1013) });
-      const { rest } = first;
-      if (rest === undefined) throw new Error('nothing was asked');
-      let before = first;
-      while (before.nextCheck < Math.min(rest.until, 60_000)) {
-        const judged = decideLiveness(before.state, { ...input, now: before.nextCheck });
-        const { state, nextCheck, probe, health } = judged;
-        expect({ probe, health }).toEqual({ probe: 'none', health: 'alive' });
-        expect(keepResting(before.state, rest, before.nextCheck)).toEqual({ state, nextCheck });
-        before = judged;
-      }
-      if (over.keepalive !== undefined || !('keepalive' in over)) expect(before.nextCheck).toBeLessThan(25_050);
-    }
+  it('the far end asks and is answered: nobody else need ask, until nobody has asked for a keepalive', () => {
+    const probeAt = (now: number, over: Partial<LivenessInput>): string =>
+      decideLiveness({ ...newLiveness(at(0)), lastCheck: at(now - 1000) }, { ...usual, now: at(now), ...over }).probe;
+    expect(probeAt(48_999, { questioned: at(24_000) })).toBe('none');
+    expect(probeAt(49_000, { questioned: at(24_000) })).toBe('small');
+    // What asked before the latest probe of ours says nothing.
+    expect(probeAt(25_000, { questioned: at(-1000) })).toBe('small');
+  });
+
+  it('one end asks a little earlier, so that they do not both ask at the same time', () => {
+    const probeAt = (now: number, leads: boolean): string =>
+      decideLiveness({ ...newLiveness(at(0)), lastCheck: at(now - 1000) }, { ...usual, now: at(now), leads }).probe;
+    expect(probeAt(23_999, true)).toBe('none');
+    expect(probeAt(24_000, true)).toBe('small');
+    expect(probeAt(24_000, false)).toBe('none');
+  });
+
+  it('asks all the same once in four keepalives, for figures of its own', () => {
+    const probeAt = (now: number): string =>
+      decideLiveness(newLiveness(at(0)), { ...usual, now: at(now), questioned: at(now - 1000) }).probe;
+    expect(probeAt(99_999)).toBe('none');
+    expect(probeAt(100_000)).toBe('small');
+  });
+
+  it('trouble is asked about at once, whoever has asked before', () => {
+    const asked = { ...newLiveness(at(0)), askedAt: at(1000), unanswered: 1, lastProbe: at(1000), lastCheck: at(1000) };
+    const decision = decideLiveness(asked, { ...usual, now: at(1100), lastReceive: at(900), questioned: at(1050) });
+    expect(decision.probe).toBe('padded');
+  });
+
+  it('rests until its next probe, which a question of the far end puts off', () => {
+    const { state, rest } = decideLiveness(newLiveness(at(0)), { ...usual, now: at(1013) });
+    if (rest === undefined) throw new Error('nothing was asked');
+    expect(rest.until).toBe(25_000);
+    expect(questionedAtRest(state, rest, at(20_000)).until).toBe(45_000);
+    expect(questionedAtRest(state, rest, at(90_000)).until).toBe(100_000);
+    expect(decideLiveness(state, { ...usual, now: at(20_001), questioned: at(20_000) }).rest?.until).toBe(45_000);
+  });
+
+  it('rests for ten minutes at most', () => {
+    const { state, rest } = decideLiveness(newLiveness(at(0)), { ...usual, now: at(0), keepalive: undefined });
+    if (rest === undefined) throw new Error('nothing was asked');
+    expect(rest.until).toBe(600_000);
+    expect(questionedAtRest(state, rest, at(20_000))).toBe(rest);
+  });
+
+  it('looks at counters several times in DeadAfter, less often with many peers, at half of it at the latest', () => {
+    expect(lookInterval(seconds(10), ms(0))).toBe(2500);
+    expect(lookInterval(seconds(10), ms(4000))).toBe(4000);
+    expect(lookInterval(seconds(10), ms(50_000))).toBe(5000);
+    expect(lookInterval(ms(1500), ms(0))).toBe(375);
+    expect(lookInterval(seconds(60), ms(0))).toBe(5000);
   });
 
   it('is not at rest while something is asked, flows, or is a standby', () => {
     const restWith = (over: Partial<LivenessInput>, state = newLiveness(at(0))) =>
       decideLiveness(state, { ...usual, now: at(1000), ...over }).rest;
-    expect(restWith({})).toEqual({ every: 2500, until: 25_000 });
+    expect(restWith({})).toEqual({ until: 25_000, keepalive: 25_000, leads: false });
     expect(restWith({ sent: true })).toBeUndefined();
     expect(restWith({ busy: true })).toBeUndefined();
     expect(restWith({ purpose: 'standby' })).toBeUndefined();
     expect(restWith({}, { ...newLiveness(at(0)), askedAt: at(500), unanswered: 1 })).toBeUndefined();
-    expect(restWith({ now: at(25_000) })).toBeUndefined();
+    expect(restWith({ now: at(25_000) })).toBeUndefined(); // its probe is under way
   });
 
   it('goes from troubled over suspect to dead, in DeadAfter', () => {

@@ -77,6 +77,31 @@ describe('a hub with a hundred spokes', () => {
     expect(wakeups).toBeGreaterThan(9);
   });
 
+  it('reads the counters of those only whose counters have moved', { timeout: 120_000 }, () => {
+    const { world, hub, spokes } = hubAndSpokes();
+    hub.start();
+    for (const spoke of spokes) spoke.start();
+    world.until(() => allUp(hub, world));
+    world.run(60_000);
+    let reads = 0;
+    const session = hub.plane.session.bind(hub.plane);
+    hub.plane.session = (slot) => {
+      reads++;
+      return session(slot);
+    };
+    world.run(100_000);
+    // A probe of either end every 25 s, four looks at most for each: before it, after it, and when the counters are looked at.
+    expect(reads).toBeLessThanOrEqual(4 * 4 * SPOKES);
+    expect(allUp(hub, world)).toBe(true);
+    // One who sends is looked at like one who is busy.
+    const [one] = spokes;
+    if (one === undefined) throw new Error('there are spokes');
+    reads = 0;
+    world.traffic(one, ['10.1.0.1', '10.0.0.1'], 50, plus(world.now, 5000));
+    world.run(5000);
+    expect(reads).toBeGreaterThan(8);
+  });
+
   it('loses nothing while some of them are rekeyed, removed and added', { timeout: 300_000 }, () => {
     const { world, hub, spokes } = hubAndSpokes({ seed: 4 });
     hub.start();

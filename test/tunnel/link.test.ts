@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seconds } from '../../src/base/brand.ts';
 import { identityOf } from '../support/pair.ts';
-import { losses } from '../support/world.ts';
+import { losses, type Site } from '../support/world.ts';
 import * as sitesModule from './sites.ts';
 import { BERLIN, bothWays, linked, type PairOfSites, type PairOptions, PARIS, QUICK, REAL } from './sites.ts';
 
@@ -51,6 +51,36 @@ describe('a link between two sites', () => {
     const took = sites.world.until(() => !sites.berlin.peer('paris').up, 60_000);
     expect(took).toBeLessThanOrEqual(25_000 + 10_000 + 100);
     expect(sites.berlin.peer('paris').state).toBe('down');
+  });
+
+  it('is asked by one end only while idle, and both know that it takes both ways', () => {
+    const sites = linkedSites(QUICK);
+    sites.world.run(30_000);
+    const asked = (site: Site): number => site.eventsOf('probe').length;
+    const before = { berlin: asked(sites.berlin), paris: asked(sites.paris) };
+    sites.world.run(500_000);
+    const [berlin, paris] = [asked(sites.berlin) - before.berlin, asked(sites.paris) - before.paris];
+    // Both together little more than one of them asks in so many keepalives of 25 s.
+    expect(berlin + paris).toBeGreaterThanOrEqual(20);
+    expect(berlin + paris).toBeLessThanOrEqual(26);
+    // The server measures for itself now and then.
+    expect(berlin).toBeGreaterThanOrEqual(4);
+    expect(berlin).toBeLessThanOrEqual(6);
+    expect(linked(sites)).toBe(true);
+    expect(sites.berlin.eventsOf('probe').every(({ result }) => result === 'answered')).toBe(true);
+  });
+
+  it.each([
+    ['198.51.100.7', '203.0.113.10'],
+    ['203.0.113.10', '198.51.100.7'],
+  ])('that is idle when %s does not get through to %s any more is down at both ends in time', (from, to) => {
+    for (const idle of [5000, 23_500, 24_500, 60_000, 95_000]) {
+      const sites = linkedSites(QUICK);
+      sites.world.run(idle);
+      sites.world.quality(from, to, { down: true }, false);
+      sites.world.run(25_000 + 10_000 + 500);
+      expect([sites.berlin.peer('paris').up, sites.paris.peer('berlin').up]).toEqual([false, false]);
+    }
   });
 
   it('that has been at rest for minutes notices as soon when there is something to send, at either end', () => {

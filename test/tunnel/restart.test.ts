@@ -186,6 +186,7 @@ describe('an end that remembers where its peers were', () => {
       identity: BERLIN,
       crypto: world.random,
       session: () => undefined,
+      changed: () => [],
       wallClock: () => 0,
       lastKnown,
       engines: QUICK.engines,

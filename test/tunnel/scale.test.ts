@@ -23,6 +23,7 @@ function tunnelWith(settings: readonly PeerSettings[]): Tunnel {
     identity: BERLIN,
     crypto: new SeededRandom(1),
     session: () => undefined,
+    changed: () => [],
     wallClock: () => 1.8e9,
     engines: QUICK.engines,
   });

@@ -107,6 +107,7 @@ const methods = {
   },
   listening: () => plane.listening,
   session: (slot) => plane.session(slot),
+  changed: (part, parts) => [...plane.changedSessions(part, parts)],
   stats() {
     const stats = plane.stats();
     return { ...stats, peers: plainRows(stats.peers), sessions: plainRows(stats.sessions) };
