@@ -7,8 +7,8 @@ import { acknowledgePathMtu, decidePathMtu, type PathMtuState, refusePathMtu } f
 export interface SearchHost {
   /** Of the path it uses; the size in force is kept there. */
   readonly memory: PathMemory;
-  /** Sends a probe that makes a datagram of `size` octets, with a small one beside it. Yields the id of its answer. */
-  probeSize(size: number, now: Instant): number;
+  /** Sends a probe that makes a datagram of `size` octets, unless `alone` with a small one. Yields the id of its answer. */
+  probeSize(size: number, alone: boolean, now: Instant): number;
   /** The size in force is another one, larger or smaller than `before`. */
   sizeChanged(before: number): void;
 }
@@ -56,7 +56,7 @@ export class PathMtuSearch {
     this.#adopt(decision.state);
     if (decision.probe !== undefined) {
       this.#largeProbed = input.sealedLarge;
-      this.#remember(this.#host.probeSize(decision.probe, now), decision.probe);
+      this.#remember(this.#host.probeSize(decision.probe, decision.alone, now), decision.probe);
     }
     return decision.nextAt;
   }

@@ -23,16 +23,25 @@ export interface PathMtuState {
   readonly mtu: number;
   /** Smallest size that was probed and did not arrive; Infinity when none failed. */
   readonly failed: number;
-  /** The probe under way. `raise`: larger than `mtu`; `verify`: as large as `mtu`, still carried? */
-  readonly probe:
-    | { readonly for: 'raise' | 'verify'; readonly size: number; readonly sent: number; readonly at: Instant }
-    | undefined;
+  readonly probe: PathMtuProbe | undefined;
   /** The search starts again then, although the last one ended. */
   readonly raiseAt: Instant | undefined;
   /** Searches in a row that found nothing larger. */
   readonly fruitless: number;
   /** When `mtu` was last confirmed by an answer. */
   readonly confirmedAt: Instant;
+}
+
+/** A probe under way. */
+export interface PathMtuProbe {
+  /** `raise`: larger than `mtu`; `verify`: as large as `mtu`, still carried? */
+  readonly for: 'raise' | 'verify';
+  readonly size: number;
+  /** How often it was sent while the path carried something. */
+  readonly sent: number;
+  readonly at: Instant;
+  /** Nothing small went with it that would tell what does not fit from what is lost. */
+  readonly alone: boolean;
 }
 
 /** What is known of a path when deciding. */
@@ -56,6 +65,8 @@ export interface PathMtuDecision {
   readonly state: PathMtuState;
   /** Size of the datagram to send. */
   readonly probe: number | undefined;
+  /** No small one goes with it. */
+  readonly alone: boolean;
   readonly nextAt: Instant | undefined;
 }
 
@@ -95,7 +106,7 @@ export function decidePathMtu(before: PathMtuState, input: PathMtuInput): PathMt
   if (input.matters && input.answering && input.now >= later(state.confirmedAt, input.verifyEvery)) {
     return begin(state, 'verify', state.mtu, input);
   }
-  return { state, probe: undefined, nextAt: state.raiseAt };
+  return { state, probe: undefined, alone: false, nextAt: state.raiseAt };
 }
 
 /** The state after the peer confirmed a datagram of `size`. */
@@ -136,25 +147,26 @@ function withOutcome(state: PathMtuState, input: PathMtuInput): PathMtuState {
   // Black hole (RFC 8899 §4.3): back to a size that works nearly everywhere. It is confirmed before anything larger is
   // tried, since it need not work here.
   const lower = state.mtu > PATH_MTU_BASE ? PATH_MTU_BASE : PATH_MTU_MIN;
-  const confirm = lower > PATH_MTU_MIN ? ({ for: 'verify', size: lower, sent: 0, at: LONG_AGO } as const) : undefined;
+  const confirm =
+    lower > PATH_MTU_MIN ? ({ for: 'verify', size: lower, sent: 0, at: LONG_AGO, alone: false } as const) : undefined;
   return { mtu: lower, failed: state.mtu, probe: confirm, raiseAt: input.now, fruitless: 0, confirmedAt: input.now };
 }
 
-function waitOrRepeat(
-  state: PathMtuState,
-  probe: NonNullable<PathMtuState['probe']>,
-  input: PathMtuInput,
-): PathMtuDecision {
+function waitOrRepeat(state: PathMtuState, probe: PathMtuProbe, input: PathMtuInput): PathMtuDecision {
   // A path that answers nothing at all is not a matter of size: wait for it at leisure.
-  const due = later(probe.at, input.answering ? timer(input) : PATH_MTU_TIMER_MAX);
-  if (input.now < due) return { state, probe: undefined, nextAt: due };
-  const again = { ...probe, sent: input.answering ? probe.sent + 1 : probe.sent, at: input.now };
-  return { state: { ...state, probe: again }, probe: probe.size, nextAt: later(input.now, timer(input)) };
+  const due = later(probe.at, input.answering || probe.alone ? timer(input) : PATH_MTU_TIMER_MAX);
+  if (input.now < due) return { state, probe: undefined, alone: false, nextAt: due };
+  const sent = input.answering ? probe.sent + 1 : probe.sent;
+  return send(state, { ...probe, sent, at: input.now, alone: false }, input);
 }
 
+/** What most paths carry is answered at once, and needs nothing beside it. */
 function begin(state: PathMtuState, purpose: 'raise' | 'verify', size: number, input: PathMtuInput): PathMtuDecision {
-  const probe = { for: purpose, size, sent: 1, at: input.now };
-  return { state: { ...state, probe }, probe: size, nextAt: later(input.now, timer(input)) };
+  return send(state, { for: purpose, size, sent: 1, at: input.now, alone: purpose === 'raise' }, input);
+}
+
+function send(state: PathMtuState, probe: PathMtuProbe, input: PathMtuInput): PathMtuDecision {
+  return { state: { ...state, probe }, probe: probe.size, alone: probe.alone, nextAt: later(input.now, timer(input)) };
 }
 
 /**
@@ -168,7 +180,7 @@ function rest(state: PathMtuState, input: PathMtuInput): PathMtuDecision {
   const raiseAt = state.mtu >= input.ceiling ? undefined : later(input.now, pause);
   const rested = { ...state, failed: Number.POSITIVE_INFINITY, raiseAt, fruitless: state.fruitless + 1 };
   const verifyAt = input.matters ? later(state.confirmedAt, input.verifyEvery) : undefined;
-  return { state: rested, probe: undefined, nextAt: earliest(raiseAt, verifyAt) };
+  return { state: rested, probe: undefined, alone: false, nextAt: earliest(raiseAt, verifyAt) };
 }
 
 /**

@@ -500,11 +500,11 @@ export class Session implements SearchHost {
 
   // --- SearchHost ------------------------------------------------------------------------------------------------
 
-  probeSize(size: number, now: Instant): number {
+  probeSize(size: number, alone: boolean, now: Instant): number {
     const id = this.#takeId();
     this.say({ type: 'path-mtu-probe', id, size: size - this.overhead });
     // What does not fit is told from what is lost by a small probe that does come back.
-    this.#probe(false, now);
+    if (!alone) this.#probe(false, now);
     return id;
   }
 

@@ -317,6 +317,19 @@ describe('path MTU (RFC 8899)', () => {
     expect(search(1500).probes[0]).toBe(1472);
   });
 
+  it('a small probe goes with what is asked again, and with the question whether a size is still carried', () => {
+    const first = decidePathMtu(newPathMtu(at(0)), usual);
+    expect(first).toMatchObject({ probe: 1472, alone: true });
+    // Nothing came meanwhile, as nothing was asked that a narrow path carries: it is asked again as soon, with company.
+    const again = decidePathMtu(first.state, { ...usual, answering: false, now: at(60) });
+    expect(again).toMatchObject({ probe: 1472, alone: false, state: { probe: { sent: 1 } } });
+    // Now silence is the path's.
+    expect(decidePathMtu(again.state, { ...usual, answering: false, now: at(120) }).probe).toBeUndefined();
+    const settled = { ...newPathMtu(at(0), 1472), raiseAt: undefined };
+    const verified = decidePathMtu(settled, { ...usual, now: at(1000), matters: true });
+    expect(verified).toMatchObject({ probe: 1472, alone: false });
+  });
+
   it('never exceeds the ceiling', () => {
     const { mtu, probes } = search(1500, { ceiling: 1311 });
     expect(mtu).toBe(1311);

@@ -26,6 +26,18 @@ describe('path MTU', () => {
     expect(sites.world.until(() => mtuOf(sites) === 1472)).toBeLessThanOrEqual(20);
   });
 
+  it('takes few records of a new link on Ethernet: what is carried at once is asked once', () => {
+    const sites = twoSites({ largest: 1472 });
+    const sealed = [sites.berlin, sites.paris].map((site) => vi.spyOn(site.plane, 'sealAndSend'));
+    sites.berlin.start();
+    sites.paris.start();
+    sites.world.until(() => linked(sites));
+    sites.world.run(5000);
+    expect(mtuOf(sites)).toBe(1472);
+    // Either end: what it does with the association, Ethernet's size, the answers to both, and a jumbo size in vain.
+    for (const records of sealed) expect(records.mock.calls.length).toBe(5);
+  });
+
   it('asks once only for what its own device does not take', () => {
     const sites = twoSites({ largest: 1472 });
     const sealed = vi.spyOn(sites.paris.plane, 'sealAndSend');
