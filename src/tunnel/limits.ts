@@ -178,8 +178,9 @@ export const KEEPALIVE_LEAD = 0.04;
 /** An idle end that is asked by the other asks once in so many keepalives, for an RTT of its own. */
 export const KEEPALIVES_PER_MEASURE = 4;
 
-/** While traffic flows: a probe this often, for RTT and loss. */
+/** While traffic flows: a probe this often, for RTT and loss. All peers together are measured at most 500 times a second. */
 export const MEASURE_INTERVAL: Duration = seconds(5);
+export const MEASURE_PER_PEER: Duration = ms(2);
 
 /** A standby is probed this often. */
 export const STANDBY_INTERVAL: Duration = seconds(5);

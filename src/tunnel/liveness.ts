@@ -6,7 +6,6 @@ import {
   KEEPALIVE_AUTO,
   KEEPALIVE_LEAD,
   KEEPALIVES_PER_MEASURE,
-  MEASURE_INTERVAL,
   PROBE_DOWN,
   PROBE_FAST_MAX,
   PROBE_FAST_MIN,
@@ -47,6 +46,8 @@ export interface LivenessInput {
   readonly checkBusy: Duration;
   /** Least pause between them while there is none. */
   readonly checkIdle: Duration;
+  /** Pause between probes while there is traffic. */
+  readonly measure: Duration;
   /** What the association is for: our traffic, a warm standby, or nothing of ours. */
   readonly purpose: 'current' | 'standby' | 'unused';
   /** The far end answers probes (ALPN dtunnel/1). */
@@ -185,7 +186,7 @@ function probeDue(
     return later(state.lastProbe, state.unanswered < FIRST_PROBES ? ms(Math.min(usual, PROBE_FIRST)) : usual);
   }
   if (input.purpose === 'standby') return later(state.lastProbe, STANDBY_INTERVAL);
-  if (input.busy) return later(state.lastProbe, ms(Math.min(MEASURE_INTERVAL, input.keepalive ?? MEASURE_INTERVAL)));
+  if (input.busy) return later(state.lastProbe, ms(Math.min(input.measure, input.keepalive ?? input.measure)));
   return input.keepalive === undefined ? undefined : keepaliveDue(state.lastProbe, input.keepalive, input);
 }
 

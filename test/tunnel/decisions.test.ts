@@ -31,6 +31,7 @@ describe('liveness', () => {
     busy: false,
     checkBusy: ms(250),
     checkIdle: ms(0),
+    measure: seconds(5),
     purpose: 'current',
     answersProbes: true,
     keepalive: seconds(25),
@@ -110,6 +111,21 @@ describe('liveness', () => {
       decideLiveness(newLiveness(at(0)), { ...usual, now: at(now), questioned: at(now - 1000) }).probe;
     expect(probeAt(99_999)).toBe('none');
     expect(probeAt(100_000)).toBe('small');
+  });
+
+  it('measures while there is traffic, less often with many peers, at the keepalive at least', () => {
+    const probeAt = (now: number, over: Partial<LivenessInput>): string =>
+      decideLiveness(
+        { ...newLiveness(at(0)), lastCheck: at(now - 100) },
+        { ...usual, now: at(now), busy: true, ...over },
+      ).probe;
+    expect([probeAt(4999, {}), probeAt(5000, {})]).toEqual(['none', 'small']);
+    expect([probeAt(19_999, { measure: seconds(20) }), probeAt(20_000, { measure: seconds(20) })]).toEqual([
+      'none',
+      'small',
+    ]);
+    expect(probeAt(25_000, { measure: seconds(100) })).toBe('small');
+    expect(probeAt(100_000, { measure: seconds(100), keepalive: undefined })).toBe('small');
   });
 
   it('trouble is asked about at once, whoever has asked before', () => {
