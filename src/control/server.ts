@@ -245,7 +245,7 @@ export class ControlServer {
         return sendJson(response, handlers.logLevel(await bodyOf(request, logLevelRequest)));
       case `GET ${PATH_PREFIX}/metrics`:
         response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
-        response.end(await handlers.metrics());
+        response.end(Buffer.from(await handlers.metrics()));
         return;
       case `GET ${PATH_PREFIX}/events`:
         return this.#stream(response, [], handlers.events);
@@ -321,7 +321,8 @@ function parseJson(text: string): unknown {
 
 function sendJson(response: ServerResponse, document: object): void {
   response.setHeader('content-type', 'application/json');
-  response.end(`${JSON.stringify(document)}\n`);
+  // Octets: of a text of many megabytes node:http would look at every character twice.
+  response.end(Buffer.from(`${JSON.stringify(document)}\n`));
 }
 
 function sendError(response: ServerResponse, error: unknown): void {

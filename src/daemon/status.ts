@@ -109,14 +109,15 @@ function peerStatus(
 ): PeerStatus {
   const stats = input.plane.peers.get(peer.id);
   const { association, lastFailure } = peer;
+  const texts = configured === undefined ? NO_TEXTS : textsOf(configured);
   return {
     name: peer.name,
     state: peer.state,
     since: time(peer.since),
     up: peer.up,
     fingerprint: colonHex(peer.fingerprint),
-    fingerprints: configured?.fingerprints.map(colonHex) ?? [],
-    allowedIps: configured?.allowedIps.map(prefixText) ?? [],
+    fingerprints: texts.fingerprints,
+    allowedIps: texts.allowedIps,
     priority: configured?.priority ?? 0,
     endpoints: peer.endpoints.map(({ host, port, addresses }, index) => ({
       host,
@@ -197,7 +198,39 @@ function associationStatus(
   };
 }
 
+/** What a peer's settings look like in the document: written once, since thousands of peers have thousands of them. */
+interface PeerTexts {
+  readonly fingerprints: string[];
+  readonly allowedIps: string[];
+}
+
+const NO_TEXTS: PeerTexts = { fingerprints: [], allowedIps: [] };
+
+const written = new WeakMap<PeerSettings, PeerTexts>();
+
+function textsOf(settings: PeerSettings): PeerTexts {
+  const known = written.get(settings);
+  if (known !== undefined) return known;
+  const texts = {
+    fingerprints: settings.fingerprints.map(colonHex),
+    allowedIps: settings.allowedIps.map(prefixText),
+  };
+  written.set(settings, texts);
+  return texts;
+}
+
+/** Of the same counters the same object: nearly all peers have dropped nothing, and share theirs. */
+const totalled = new WeakMap<DropCounters, Readonly<Record<string, number>>>();
+
 function dropTotals(drops: DropCounters): Readonly<Record<string, number>> {
+  const known = totalled.get(drops);
+  if (known !== undefined) return known;
+  const totals = sumOfBoth(drops);
+  totalled.set(drops, totals);
+  return totals;
+}
+
+function sumOfBoth(drops: DropCounters): Readonly<Record<string, number>> {
   const totals: Record<string, number> = {};
   for (const counts of [drops.in, drops.out]) {
     for (const [reason, count] of Object.entries(counts)) totals[reason] = (totals[reason] ?? 0) + Number(count);

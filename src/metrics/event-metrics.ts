@@ -1,4 +1,4 @@
-import { Counter, Histogram, Registry } from 'prom-client';
+import { Counter, Histogram, type MetricValue, Registry } from 'prom-client';
 import type { CloseCode } from '../dtls/effects.ts';
 import type { IgnoreReason, TunnelEvent } from '../tunnel/effects.ts';
 import type { Family, MetricKind, Sample } from './exposition.ts';
@@ -329,7 +329,7 @@ export class EventMetrics {
   }
 
   /** Everything counted so far. */
-  async families(): Promise<readonly Family[]> {
+  families(): AsyncIterable<Family> {
     return toFamilies(this.#registry);
   }
 
@@ -427,26 +427,19 @@ function combinations(
 }
 
 /** The metrics of a prom-client registry in our form. */
-export async function toFamilies(registry: Registry): Promise<readonly Family[]> {
-  const metrics = await registry.getMetricsAsJSON();
-  return metrics.map((metric) => ({
-    name: metric.name,
-    help: metric.help,
-    kind: kindOf(String(metric.type)),
-    samples: metric.values.map(
-      (value): Sample => ({
-        labels: definedLabels(value.labels),
-        value: value.value,
-        ...('metricName' in value && typeof value.metricName === 'string' ? { name: value.metricName } : {}),
-      }),
-    ),
-  }));
+export async function* toFamilies(registry: Registry): AsyncGenerator<Family> {
+  for (const { name } of registry.getMetricsAsArray()) {
+    const metric = await registry.getSingleMetric(name)?.get();
+    if (metric === undefined) continue;
+    yield { name, help: metric.help, kind: kindOf(String(metric.type)), samples: metric.values.map(toSample) };
+  }
 }
 
-function definedLabels(labels: Readonly<Partial<Record<string, string | number>>>): Sample['labels'] {
-  const defined: Record<string, string | number> = {};
-  for (const [name, value] of Object.entries(labels)) if (value !== undefined) defined[name] = value;
-  return defined;
+function toSample(value: MetricValue<string>): Sample {
+  const { labels, value: number } = value;
+  return 'metricName' in value && typeof value.metricName === 'string'
+    ? { name: value.metricName, labels, value: number }
+    : { labels, value: number };
 }
 
 function kindOf(type: string): MetricKind {

@@ -7,7 +7,8 @@ export type MetricKind = 'counter' | 'gauge' | 'histogram';
 export interface Sample {
   /** Only where it differs from the family's: `…_bucket`, `…_sum`, `…_count`. */
   readonly name?: string;
-  readonly labels: Readonly<Record<string, string | number>>;
+  /** Those that are undefined or empty are left out. */
+  readonly labels: Readonly<Partial<Record<string, string | number>>>;
   readonly value: number;
 }
 
@@ -18,6 +19,9 @@ export interface Family {
   readonly kind: MetricKind;
   readonly samples: readonly Sample[];
 }
+
+/** Families, made as they are asked for: of thousands of peers one is large enough. */
+export type Families = Iterable<Family> | AsyncIterable<Family>;
 
 /** The two formats. */
 export type ExpositionFormat = 'text' | 'openmetrics';
@@ -35,20 +39,22 @@ export function negotiate(accept: string | undefined): ExpositionFormat {
 }
 
 /** `families` as one document. Families without samples are left out: a metric that is not known is absent. */
-export function writeExposition(families: Iterable<Family>, format: ExpositionFormat): string {
-  const lines: string[] = [];
-  for (const family of families) {
-    if (family.samples.length === 0) continue;
-    // OpenMetrics 1.0 §5.1: the family of a counter has no suffix, its samples have.
-    const isOpenCounter = format === 'openmetrics' && family.kind === 'counter';
-    const name = isOpenCounter ? family.name.replace(/_total$/, '') : family.name;
-    const sampleName = isOpenCounter ? `${name}_total` : family.name;
-    lines.push(`# HELP ${name} ${escapeHelp(family.help, format)}`, `# TYPE ${name} ${family.kind}`);
-    for (const sample of family.samples) {
-      lines.push(`${sample.name ?? sampleName}${labelText(sample.labels)} ${numberText(sample.value)}`);
-    }
+export async function writeExposition(families: Families, format: ExpositionFormat): Promise<string> {
+  const texts: string[] = [];
+  for await (const family of families) if (family.samples.length > 0) texts.push(familyText(family, format));
+  if (format === 'openmetrics') texts.push('# EOF\n');
+  return texts.join('');
+}
+
+function familyText(family: Family, format: ExpositionFormat): string {
+  // OpenMetrics 1.0 §5.1: the family of a counter has no suffix, its samples have.
+  const isOpenCounter = format === 'openmetrics' && family.kind === 'counter';
+  const name = isOpenCounter ? family.name.replace(/_total$/, '') : family.name;
+  const sampleName = isOpenCounter ? `${name}_total` : family.name;
+  const lines = [`# HELP ${name} ${escapeHelp(family.help, format)}`, `# TYPE ${name} ${family.kind}`];
+  for (const sample of family.samples) {
+    lines.push(`${sample.name ?? sampleName}${labelText(sample.labels)} ${numberText(sample.value)}`);
   }
-  if (format === 'openmetrics') lines.push('# EOF');
   lines.push('');
   return lines.join('\n');
 }

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type EventMetrics, toFamilies } from './event-metrics.ts';
-import { type ExpositionFormat, writeExposition } from './exposition.ts';
+import { type ExpositionFormat, type Family, writeExposition } from './exposition.ts';
 import { type MetricsInput, snapshotFamilies } from './snapshot-metrics.ts';
 
 /** What of prom-client's default set is not exposed. */
@@ -32,12 +32,13 @@ export class MetricsRegistry {
   }
 
   /** Everything now, as one document. */
-  async expose(format: ExpositionFormat): Promise<string> {
-    const families = [
-      ...snapshotFamilies(this.#input()),
-      ...(await this.events.families()),
-      ...(await toFamilies(this.#process)),
-    ];
-    return writeExposition(families, format);
+  expose(format: ExpositionFormat): Promise<string> {
+    return writeExposition(this.#families(), format);
+  }
+
+  async *#families(): AsyncGenerator<Family> {
+    yield* snapshotFamilies(this.#input());
+    yield* this.events.families();
+    yield* toFamilies(this.#process);
   }
 }

@@ -55,8 +55,10 @@ export function outerMtu(association: Pick<AssociationSnapshot, 'path' | 'pathMt
 }
 
 /** All families that are read off state, in a fixed order. */
-export function snapshotFamilies(input: MetricsInput): readonly Family[] {
-  return [...daemonFamilies(input), ...peerFamilies(input), ...planeFamilies(input)];
+export function* snapshotFamilies(input: MetricsInput): Generator<Family> {
+  yield* daemonFamilies(input);
+  yield* peerFamilies(input);
+  yield* planeFamilies(input);
 }
 
 function daemonFamilies(input: MetricsInput): readonly Family[] {
@@ -93,7 +95,7 @@ function daemonFamilies(input: MetricsInput): readonly Family[] {
   ];
 }
 
-function peerFamilies(input: MetricsInput): readonly Family[] {
+function* peerFamilies(input: MetricsInput): Generator<Family> {
   const { tunnel, peers, plane, wall } = input;
   const full = input.detail === 'full';
   /** One sample per peer for which `value` knows one. */
@@ -112,98 +114,93 @@ function peerFamilies(input: MetricsInput): readonly Family[] {
   const instant = (at: Instant | undefined): number | undefined => (at === undefined ? undefined : wall(at));
 
   // Six series a peer: what alerts on links, traffic and loss need.
-  const essential = [
-    gauge(
-      'dtunnel_peer_up',
-      'Whether an authenticated record came within DeadAfter.',
-      each((peer) => Number(peer.up)),
+  yield gauge(
+    'dtunnel_peer_up',
+    'Whether an authenticated record came within DeadAfter.',
+    each((peer) => Number(peer.up)),
+  );
+  yield gauge(
+    'dtunnel_peer_last_receive_timestamp_seconds',
+    'When the last authenticated record came.',
+    each((peer) => instant(peer.lastReceive)),
+  );
+  yield counter(
+    'dtunnel_peer_receive_bytes_total',
+    'Inner IP octets from the peer.',
+    counted((stats) => stats.receiveBytes),
+  );
+  yield counter(
+    'dtunnel_peer_transmit_bytes_total',
+    'Inner IP octets to the peer.',
+    counted((stats) => stats.transmitBytes),
+  );
+  yield counter(
+    'dtunnel_peer_receive_packets_total',
+    'Inner packets from the peer.',
+    counted((stats) => stats.receivePackets),
+  );
+  yield counter(
+    'dtunnel_peer_sequence_gap_packets_total',
+    'Records the peer sent that never came; those by which it seeks a larger path MTU, and those sent before a session could be read, are among them.',
+    counted((stats) => stats.sequenceGaps),
+  );
+  if (!full) return;
+  yield gauge(
+    'dtunnel_peer_info',
+    'What a peer is reached by; the value is 1.',
+    peers.map((peer) => peerInfo(tunnel, peer)),
+  );
+  yield gauge(
+    'dtunnel_peer_state',
+    'The state of a peer: exactly one of the states is 1.',
+    peers.flatMap((peer) =>
+      STATES.map((state) => ({ labels: { tunnel, peer: peer.name, state }, value: Number(peer.state === state) })),
     ),
-    gauge(
-      'dtunnel_peer_last_receive_timestamp_seconds',
-      'When the last authenticated record came.',
-      each((peer) => instant(peer.lastReceive)),
+  );
+  yield counter(
+    'dtunnel_peer_transmit_packets_total',
+    'Inner packets to the peer.',
+    counted((stats) => stats.transmitPackets),
+  );
+  yield counter(
+    'dtunnel_peer_reordered_packets_total',
+    'Records that came late.',
+    counted((stats) => stats.reordered),
+  );
+  yield counter(
+    'dtunnel_peer_duplicate_packets_total',
+    'Records that came twice.',
+    counted((stats) => stats.duplicates),
+  );
+  yield gauge(
+    'dtunnel_peer_last_handshake_timestamp_seconds',
+    'When the current association was established.',
+    current((a) => wall(a.establishedAt)),
+  );
+  yield gauge(
+    'dtunnel_key_installed_timestamp_seconds',
+    'When the keys in use were installed.',
+    current((a) => wall(a.establishedAt)),
+  );
+  yield gauge(
+    'dtunnel_key_usage_ratio',
+    'Share of the AEAD limit that the keys in use have reached.',
+    peers.flatMap(keyUsage(tunnel)),
+  );
+  yield gauge('dtunnel_peer_path_mtu_bytes', 'Largest IP packet outside on the path to the peer.', current(outerMtu));
+  yield gauge(
+    'dtunnel_peer_inner_mtu_bytes',
+    'Largest IP packet inside to the peer.',
+    current((a) => a.innerMtu),
+  );
+  yield gauge('dtunnel_certificate_not_after_timestamp_seconds', 'When a certificate expires.', [
+    { labels: { tunnel, owner: 'local' }, value: input.localCertificateNotAfter },
+    ...peers.flatMap(({ name, association }) =>
+      association === undefined
+        ? []
+        : [{ labels: { tunnel, peer: name, owner: 'peer' }, value: association.peerCertificateNotAfter }],
     ),
-    counter(
-      'dtunnel_peer_receive_bytes_total',
-      'Inner IP octets from the peer.',
-      counted((stats) => stats.receiveBytes),
-    ),
-    counter(
-      'dtunnel_peer_transmit_bytes_total',
-      'Inner IP octets to the peer.',
-      counted((stats) => stats.transmitBytes),
-    ),
-    counter(
-      'dtunnel_peer_receive_packets_total',
-      'Inner packets from the peer.',
-      counted((stats) => stats.receivePackets),
-    ),
-    counter(
-      'dtunnel_peer_sequence_gap_packets_total',
-      'Records the peer sent that never came; those by which it seeks a larger path MTU, and those sent before a session could be read, are among them.',
-      counted((stats) => stats.sequenceGaps),
-    ),
-  ];
-  if (!full) return essential;
-  return [
-    ...essential,
-    gauge(
-      'dtunnel_peer_info',
-      'What a peer is reached by; the value is 1.',
-      peers.map((peer) => peerInfo(tunnel, peer)),
-    ),
-    gauge(
-      'dtunnel_peer_state',
-      'The state of a peer: exactly one of the states is 1.',
-      peers.flatMap((peer) =>
-        STATES.map((state) => ({ labels: { tunnel, peer: peer.name, state }, value: Number(peer.state === state) })),
-      ),
-    ),
-    counter(
-      'dtunnel_peer_transmit_packets_total',
-      'Inner packets to the peer.',
-      counted((stats) => stats.transmitPackets),
-    ),
-    counter(
-      'dtunnel_peer_reordered_packets_total',
-      'Records that came late.',
-      counted((stats) => stats.reordered),
-    ),
-    counter(
-      'dtunnel_peer_duplicate_packets_total',
-      'Records that came twice.',
-      counted((stats) => stats.duplicates),
-    ),
-    gauge(
-      'dtunnel_peer_last_handshake_timestamp_seconds',
-      'When the current association was established.',
-      current((a) => wall(a.establishedAt)),
-    ),
-    gauge(
-      'dtunnel_key_installed_timestamp_seconds',
-      'When the keys in use were installed.',
-      current((a) => wall(a.establishedAt)),
-    ),
-    gauge(
-      'dtunnel_key_usage_ratio',
-      'Share of the AEAD limit that the keys in use have reached.',
-      peers.flatMap(keyUsage(tunnel)),
-    ),
-    gauge('dtunnel_peer_path_mtu_bytes', 'Largest IP packet outside on the path to the peer.', current(outerMtu)),
-    gauge(
-      'dtunnel_peer_inner_mtu_bytes',
-      'Largest IP packet inside to the peer.',
-      current((a) => a.innerMtu),
-    ),
-    gauge('dtunnel_certificate_not_after_timestamp_seconds', 'When a certificate expires.', [
-      { labels: { tunnel, owner: 'local' }, value: input.localCertificateNotAfter },
-      ...peers.flatMap(({ name, association }) =>
-        association === undefined
-          ? []
-          : [{ labels: { tunnel, peer: name, owner: 'peer' }, value: association.peerCertificateNotAfter }],
-      ),
-    ]),
-  ];
+  ]);
 }
 
 function peerInfo(tunnel: string, peer: PeerSnapshot): Sample {

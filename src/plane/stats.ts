@@ -55,6 +55,9 @@ const PEER_WORDS = WORDS_BEFORE_DROPS + DROP_WORDS;
 /** Words of a session, which the addon writes where it is told to. */
 export const SESSION_WORDS = 7;
 
+/** Of the many peers that have dropped nothing: one for all, which who reads it may know it by. */
+export const NO_DROPS: DropCounters = { in: noCounts(), out: noCounts() };
+
 /** The counters of `raw` as the rest of the program sees them. */
 export function decodeStats(raw: AddonStats): PlaneStats {
   const words = new Words(raw.global, 0, GLOBAL_WORDS);
@@ -144,6 +147,8 @@ class PeerRow implements PeerStats {
   }
 
   get drops(): DropCounters {
+    const first = this.#row * PEER_WORDS + WORDS_BEFORE_DROPS;
+    if (isZero(this.#words, first, first + DROP_WORDS)) return NO_DROPS;
     const words = new Words(this.#words, this.#row, PEER_WORDS);
     words.skip(WORDS_BEFORE_DROPS);
     return words.drops();
@@ -192,6 +197,10 @@ class SessionRow implements SessionStats {
   }
 }
 
+function noCounts(): DropCounters['in'] {
+  return Object.fromEntries(DROP_REASONS.map((reason) => [reason, 0n])) as Record<DropReason, bigint>;
+}
+
 /** Drops of all peers' rows together. */
 function sumOfDrops(rows: BigUint64Array): DropCounters {
   const sums = new BigUint64Array(DROP_WORDS);
@@ -204,6 +213,12 @@ function sumOfDrops(rows: BigUint64Array): DropCounters {
     }
   }
   return new Words(sums, 0, DROP_WORDS).drops();
+}
+
+/** Looking at halves makes no bigint. */
+function isZero(words: BigUint64Array, from: number, to: number): boolean {
+  const halves = new Uint32Array(words.buffer, words.byteOffset + from * 8, 2 * (to - from));
+  return halves.every((half) => half === 0);
 }
 
 function wordAt(words: BigUint64Array, at: number): bigint {

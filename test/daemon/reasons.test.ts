@@ -78,7 +78,7 @@ describe('a handshake that failed is explained in log, metric and status alike',
       fields: { reason: code, by: reason.by, alert: 40, [seenAs]: reason.seen, expected: 'another' },
     });
 
-    const counted = writeExposition(await metrics.families(), 'text')
+    const counted = (await writeExposition(metrics.families(), 'text'))
       .split('\n')
       .filter((text) => text.startsWith('dtunnel_handshake_failures_total') && text.endsWith(' 1'));
     expect(counted).toHaveLength(1);

@@ -47,7 +47,7 @@ function series(text: string, name: string, labels: Readonly<Record<string, stri
   return undefined;
 }
 
-const snapshotText = (over: Partial<MetricsInput> = {}): string =>
+const snapshotText = (over: Partial<MetricsInput> = {}): Promise<string> =>
   writeExposition(snapshotFamilies(input(over)), 'text');
 
 const failed = (peer: string | undefined, code: 'timeout' | 'peer_alert' | 'unknown_fingerprint'): TunnelEvent => ({
@@ -62,8 +62,8 @@ const failed = (peer: string | undefined, code: 'timeout' | 'peer_alert' | 'unkn
 });
 
 describe('the first scrape', () => {
-  it('has every configured peer with true values, and nothing for what is not known', () => {
-    const text = snapshotText({
+  it('has every configured peer with true values, and nothing for what is not known', async () => {
+    const text = await snapshotText({
       peers: [peerSnapshot(), downPeer({ id: peerId(1), name: 'lyon' })],
       plane: planeStats({
         peers: new Map([
@@ -86,34 +86,34 @@ describe('the first scrape', () => {
     );
   });
 
-  it('tells path MTUs as sizes of the outer IP packet', () => {
-    expect(series(snapshotText(), 'dtunnel_peer_path_mtu_bytes', { peer: 'berlin' })).toBe(1500);
+  it('tells path MTUs as sizes of the outer IP packet', async () => {
+    expect(series(await snapshotText(), 'dtunnel_peer_path_mtu_bytes', { peer: 'berlin' })).toBe(1500);
     const overV6 = association({
       path: { remote: { address: '2001:db8::1' as never, port: 1 }, local: undefined },
       pathMtu: 1452 as never,
     });
     expect(
-      series(snapshotText({ peers: [peerSnapshot({ association: overV6 })] }), 'dtunnel_peer_path_mtu_bytes', {
+      series(await snapshotText({ peers: [peerSnapshot({ association: overV6 })] }), 'dtunnel_peer_path_mtu_bytes', {
         peer: 'berlin',
       }),
     ).toBe(1500);
   });
 
-  it('names identity, endpoint and cipher of a peer in its info only', () => {
-    const text = snapshotText();
+  it('names identity, endpoint and cipher of a peer in its info only', async () => {
+    const text = await snapshotText();
     const withAddress = text.split('\n').filter((line) => line.includes('203.0.113.10') || line.includes('cbcbcb'));
     expect(withAddress).toHaveLength(1);
     expect(withAddress[0]).toMatch(/^dtunnel_peer_info\{/);
   });
 
-  it('keeps the config hash exact in a double', () => {
-    const value = series(snapshotText(), 'dtunnel_config_hash');
+  it('keeps the config hash exact in a double', async () => {
+    const value = series(await snapshotText(), 'dtunnel_config_hash');
     expect(value).toBe(Number(BigInt('0x7f3a000000000')));
     expect(Number.isSafeInteger(value)).toBe(true);
   });
 
-  it('obeys the conservation law of datagrams', () => {
-    const text = snapshotText();
+  it('obeys the conservation law of datagrams', async () => {
+    const text = await snapshotText();
     const sum = (pattern: RegExp): number =>
       text
         .split('\n')
@@ -128,28 +128,28 @@ describe('the first scrape', () => {
     );
   });
 
-  it('shows a drop of an unusual reason, so that sums stay whole', () => {
+  it('shows a drop of an unusual reason, so that sums stay whole', async () => {
     const plane = planeStats({ drops: drops({ in: { loop: 3n } }) });
-    expect(series(snapshotText({ plane }), 'dtunnel_dropped_packets_total', { direction: 'in', reason: 'loop' })).toBe(
-      3,
-    );
     expect(
-      series(snapshotText(), 'dtunnel_dropped_packets_total', { direction: 'in', reason: 'loop' }),
+      series(await snapshotText({ plane }), 'dtunnel_dropped_packets_total', { direction: 'in', reason: 'loop' }),
+    ).toBe(3);
+    expect(
+      series(await snapshotText(), 'dtunnel_dropped_packets_total', { direction: 'in', reason: 'loop' }),
     ).toBeUndefined();
   });
 });
 
 describe('detail = summary', () => {
-  it('keeps six series a peer, and the same totals of drops', () => {
-    const text = snapshotText({ detail: 'summary' });
+  it('keeps six series a peer, and the same totals of drops', async () => {
+    const text = await snapshotText({ detail: 'summary' });
     expect(text.split('\n').filter((line) => line.includes('peer="berlin"'))).toHaveLength(6);
     expect(series(text, 'dtunnel_dropped_packets_total', { direction: 'in', reason: 'not_allowed' })).toBe(41);
   });
 
-  it('does not grow beyond them with ten thousand peers', () => {
+  it('does not grow beyond them with ten thousand peers', async () => {
     const peers = Array.from({ length: 10_000 }, (_, i) => peerSnapshot({ id: peerId(i), name: `spoke-${i}` }));
     const plane = planeStats({ peers: new Map(peers.map((peer) => [peer.id, peerStats()])) });
-    const lines = snapshotText({ detail: 'summary', peers, plane }).split('\n').length;
+    const lines = (await snapshotText({ detail: 'summary', peers, plane })).split('\n').length;
     expect(lines).toBeGreaterThan(60_000);
     expect(lines).toBeLessThan(60_200);
   });
@@ -158,7 +158,7 @@ describe('detail = summary', () => {
     const metrics = new EventMetrics('paris', 'summary');
     await metrics.setPeers(['berlin']);
     metrics.record(failed('berlin', 'timeout'));
-    const text = writeExposition(await metrics.families(), 'text');
+    const text = await writeExposition(metrics.families(), 'text');
     expect(series(text, 'dtunnel_handshake_failures_total', { reason: 'timeout' })).toBe(1);
     expect(text).not.toContain('peer=');
   });
@@ -168,7 +168,7 @@ describe('events', () => {
   it('are counted from a zero that was visible before', async () => {
     const metrics = new EventMetrics('paris', 'full');
     await metrics.setPeers(['berlin']);
-    const before = writeExposition(await metrics.families(), 'text');
+    const before = await writeExposition(metrics.families(), 'text');
     expect(series(before, 'dtunnel_handshake_failures_total', { peer: 'berlin', reason: 'timeout' })).toBe(0);
     expect(series(before, 'dtunnel_peer_rtt_seconds_count', { peer: 'berlin' })).toBe(0);
     expect(series(before, 'dtunnel_config_reloads_total', { result: 'rejected' })).toBe(0);
@@ -189,7 +189,7 @@ describe('events', () => {
       trigger: 'manual',
       isRekey: true,
     });
-    const text = writeExposition(await metrics.families(), 'text');
+    const text = await writeExposition(metrics.families(), 'text');
     expect(series(text, 'dtunnel_handshake_failures_total', { peer: 'berlin', reason: 'timeout' })).toBe(1);
     expect(series(text, 'dtunnel_rekeys_total', { peer: 'berlin', trigger: 'time', result: 'failed' })).toBe(1);
     expect(series(text, 'dtunnel_rekeys_total', { peer: 'berlin', trigger: 'manual', result: 'completed' })).toBe(1);
@@ -210,10 +210,10 @@ describe('events', () => {
   it('count every datagram that began no handshake under its reason', async () => {
     const metrics = new EventMetrics('paris', 'full');
     const name = 'dtunnel_handshake_datagrams_ignored_total';
-    expect(series(writeExposition(await metrics.families(), 'text'), name, { reason: 'starting' })).toBe(0);
+    expect(series(await writeExposition(metrics.families(), 'text'), name, { reason: 'starting' })).toBe(0);
     for (const reason of ['starting', 'starting', 'late'] as const)
       metrics.record({ kind: 'handshake-ignored', path: association().path, reason });
-    const text = writeExposition(await metrics.families(), 'text');
+    const text = await writeExposition(metrics.families(), 'text');
     expect(series(text, name, { reason: 'starting' })).toBe(2);
     expect(series(text, name, { reason: 'late' })).toBe(1);
     expect(series(text, name, { reason: 'full' })).toBe(0);
@@ -223,7 +223,7 @@ describe('events', () => {
     const metrics = new EventMetrics('paris', 'full');
     metrics.record(failed(undefined, 'peer_alert'));
     metrics.record(failed(undefined, 'unknown_fingerprint'));
-    const text = writeExposition(await metrics.families(), 'text');
+    const text = await writeExposition(metrics.families(), 'text');
     expect(series(text, 'dtunnel_handshake_failures_total', { reason: 'peer_refused' })).toBe(1);
     expect(series(text, 'dtunnel_handshake_failures_total', { reason: 'unknown_fingerprint' })).toBe(1);
   });
@@ -234,7 +234,7 @@ describe('events', () => {
       await metrics.setPeers(['berlin']);
       metrics.record({ kind: 'probe', peer: 'berlin', result: 'answered', rtt: 14 as Duration });
       await metrics.setPeers(['berlin', 'lyon']);
-      const text = writeExposition(await metrics.families(), 'text');
+      const text = await writeExposition(metrics.families(), 'text');
       const labels = detail === 'full' ? { peer: 'berlin' } : {};
       expect(series(text, 'dtunnel_peer_probes_total', { ...labels, result: 'answered' }), detail).toBe(1);
       expect(series(text, 'dtunnel_peer_rtt_seconds_count', labels), detail).toBe(1);
@@ -246,24 +246,24 @@ describe('events', () => {
     await metrics.setPeers(['berlin', 'lyon']);
     await metrics.setPeers(['lyon']);
     metrics.record(failed('berlin', 'timeout'));
-    const text = writeExposition(await metrics.families(), 'text');
+    const text = await writeExposition(metrics.families(), 'text');
     expect(text).not.toContain('berlin');
     expect(series(text, 'dtunnel_handshake_failures_total', { peer: 'lyon', reason: 'timeout' })).toBe(0);
   });
 });
 
 describe('exposition', () => {
-  it('escapes labels and help, and writes infinities as both formats want', () => {
+  it('escapes labels and help, and writes infinities as both formats want', async () => {
     const family = {
       name: 'x_total',
       help: 'a "b" \\ c\nd',
       kind: 'counter',
       samples: [{ labels: { l: 'a"b\\c\nd' }, value: Number.POSITIVE_INFINITY }],
     } as const;
-    expect(writeExposition([family], 'text')).toBe(
+    expect(await writeExposition([family], 'text')).toBe(
       '# HELP x_total a "b" \\\\ c\\nd\n# TYPE x_total counter\nx_total{l="a\\"b\\\\c\\nd"} +Inf\n',
     );
-    expect(writeExposition([family], 'openmetrics')).toBe(
+    expect(await writeExposition([family], 'openmetrics')).toBe(
       '# HELP x a \\"b\\" \\\\ c\\nd\n# TYPE x counter\nx_total{l="a\\"b\\\\c\\nd"} +Inf\n# EOF\n',
     );
   });
@@ -315,8 +315,10 @@ describe('the metrics of the process', () => {
 });
 
 describe('time stamps', () => {
-  it('come from the monotonic instant they were taken at', () => {
-    const text = snapshotText({ peers: [peerSnapshot({ association: association({ establishedAt: at(7_000) }) })] });
+  it('come from the monotonic instant they were taken at', async () => {
+    const text = await snapshotText({
+      peers: [peerSnapshot({ association: association({ establishedAt: at(7_000) }) })],
+    });
     expect(series(text, 'dtunnel_key_installed_timestamp_seconds', { peer: 'berlin' })).toBe(1_700_000_007);
   });
 });
