@@ -74,7 +74,25 @@ export function neededMark(settings: Settings, freeTable: number): number | unde
 }
 
 /** Prefixes that need a route of their own: all but those that an address of the device covers already. */
-export function routedPrefixes(settings: Settings): readonly Prefix[] {
+export const routedPrefixes = onceEach(findRouted);
+
+/**
+ * Prefixes that would swallow our own datagrams to a peer: default routes, and those that hold a peer's endpoint. They
+ * go to a table of their own that marked packets do not look into (as wg-quick does for default routes).
+ */
+export const ruledPrefixes = onceEach(findRuled);
+
+/** `of` settings, found once: every status and several steps of a reload ask, of thousands of peers. */
+function onceEach(of: (settings: Settings) => readonly Prefix[]): (settings: Settings) => readonly Prefix[] {
+  const found = new WeakMap<Settings, readonly Prefix[]>();
+  return (settings) => {
+    const known = found.get(settings) ?? of(settings);
+    found.set(settings, known);
+    return known;
+  };
+}
+
+function findRouted(settings: Settings): readonly Prefix[] {
   const seen = new Set<string>();
   return settings.peers
     .filter((peer) => peer.enabled)
@@ -89,11 +107,7 @@ export function routedPrefixes(settings: Settings): readonly Prefix[] {
     });
 }
 
-/**
- * Prefixes that would swallow our own datagrams to a peer: default routes, and those that hold a peer's endpoint. They
- * go to a table of their own that marked packets do not look into (as wg-quick does for default routes).
- */
-export function ruledPrefixes(settings: Settings): readonly Prefix[] {
+function findRuled(settings: Settings): readonly Prefix[] {
   const { table } = settings.interface;
   if (table !== 'auto') return [];
   const endpoints = settings.peers
