@@ -28,7 +28,7 @@ export const DROP_REASONS = [
   'too_large',
   /** A handshake message too far ahead, or beyond the memory for reassembly. */
   'no_room',
-  /** A handshake message that was complete before: a repetition. */
+  /** A handshake message that was complete before, or that answers a hello we have replaced since. */
   'repeated',
   /** A handshake message that only our own role sends, or the rest of a flight that was refused. */
   'foreign',
