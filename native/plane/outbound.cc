@@ -55,7 +55,10 @@ void Outbound::Run() {
       continue;
     }
     paused = false;
-    if (packets != 0) continue;
+    if (packets != 0) {
+      if (moderation_.Holds(NowNs(), singles_)) SleepNs(Moderation::kHoldNs);
+      continue;
+    }
     // The sender of the next packet may be waiting for this processor: give it away before paying for a wake-up.
     ::sched_yield();
     if (Drain() != 0) continue;
@@ -90,6 +93,7 @@ bool Outbound::Wait() {
 std::size_t Outbound::Drain() {
   now_ns_ = 0;
   packets_ = 0;
+  singles_ = 0;
   std::size_t count = 0;
   while (count < kBudget) {
     const ssize_t size = ::read(tun_, read_at_, kVnetHdrSize + kMaxPacketSize);
@@ -127,6 +131,7 @@ void Outbound::Packet(MutableBytes packet, const VnetHdr& hdr) {
   job.largest = splitter ? std::min(splitter->segment_size(), packet.size()) : packet.size();
   counters_->tun_read_packets.Add(job.segments);
   packets_ += job.segments;
+  if (!super) ++singles_;
   if (!FindSession(&job)) return;
   const PeerOptions options = job.peer->options.load(std::memory_order_relaxed);
   if (!Admit(&job, options, job.peer->limit.load(std::memory_order_seq_cst))) return;

@@ -17,6 +17,7 @@
 #include "packet/ip.h"
 #include "packet/split.h"
 #include "packet/vnet_hdr.h"
+#include "plane/moderation.h"
 #include "plane/pause.h"
 #include "plane/send_batch.h"
 #include "plane/shared.h"
@@ -77,7 +78,9 @@ class Outbound {
   std::uint8_t* read_at_ = nullptr;  // vnet header; the packet behind it is 16-aligned
   std::unique_ptr<std::uint8_t[]> scratch_;
   Pause pause_;
+  Moderation moderation_;
   std::size_t packets_ = 0;   // read by this drain; of super packets, their segments
+  std::size_t singles_ = 0;   // of them, those that came by themselves
   std::uint64_t now_ns_ = 0;  // of this drain; read when first needed
 };
 

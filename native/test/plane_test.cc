@@ -5,6 +5,7 @@
 #include "base/spsc_ring.h"
 #include "plane/control_ring.h"
 #include "plane/grace.h"
+#include "plane/moderation.h"
 #include "plane/routes.h"
 #include "plane/sessions.h"
 #include "plane/token_bucket.h"
@@ -213,6 +214,34 @@ const Test kGraceThreads{"a reader never sees what has been destroyed", [] {
   for (auto& reader : readers) reader.join();
   grace.Reclaim();
   ExpectEqual(alive.load(), 1);
+}};
+
+const Test kModeration{"a stream is held while it brings a packet every 10 µs, and nothing else ever is", [] {
+  // So many packets by themselves at every look, a look every so many microseconds: how often of 1000 looks it holds.
+  const auto held = [](std::size_t packets, std::uint64_t every_us) {
+    Moderation moderation;
+    std::uint64_t now = 1'000'000'000'000;
+    int count = 0;
+    for (int i = 0; i < 1000; ++i, now += every_us * 1000) count += moderation.Holds(now, packets) ? 1 : 0;
+    return count;
+  };
+  Expect(held(1, 11) == 0);
+  Expect(held(5, 51) == 0);
+  Expect(held(0, 5) == 0);
+  // A millisecond passes before it counts as fast.
+  Expect(held(1, 10) > 850);
+  Expect(held(5, 50) > 950);
+  // What finds a message full has no need to wait.
+  Expect(held(Moderation::kEnough, 200) == 0);
+  Expect(held(Moderation::kEnough - 1, 200) > 950);
+
+  Moderation moderation;
+  std::uint64_t now = 5'000'000;
+  bool holds = false;
+  for (int i = 0; i < 1000; ++i, now += 5000) holds = moderation.Holds(now, 1);
+  Expect(holds);
+  // A packet after a pause is not a fast stream's, however fast the last one was.
+  Expect(!moderation.Holds(now + 2'000'000, 1));
 }};
 
 const Test kBucket{"a token bucket admits its burst at once and its rate afterwards", [] {
