@@ -23,7 +23,6 @@ namespace {
 struct Aesni {
   using T = __m128i;
   static constexpr int kBlocks = 1;
-  static constexpr bool kThreeProducts = true;
 
   static void Settle(T* v) { asm("" : "+x"(*v)); }
   static T Zero() { return _mm_setzero_si128(); }

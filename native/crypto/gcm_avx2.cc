@@ -23,7 +23,6 @@ namespace {
 struct Avx2 {
   using T = __m256i;
   static constexpr int kBlocks = 2;
-  static constexpr bool kThreeProducts = true;
 
   static void Settle(T* v) { asm("" : "+x"(*v)); }
   static T Zero() { return _mm256_setzero_si256(); }

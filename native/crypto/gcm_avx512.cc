@@ -28,8 +28,6 @@ namespace {
 struct Avx512 {
   using T = __m512i;
   static constexpr int kBlocks = 4;
-  // Such processors multiply as fast as they encrypt: a product less would be paid for in additions.
-  static constexpr bool kThreeProducts = false;
 
   static void Settle(T* v) { asm("" : "+v"(*v)); }
   static T Zero() { return _mm512_setzero_si512(); }
@@ -41,10 +39,10 @@ struct Avx512 {
   static void StoreBeforeTag(std::uint8_t* p, T v, std::size_t size) { StorePart(p, v, size); }
   static T ClearBehind(T v, std::size_t size) { return _mm512_maskz_mov_epi8(Mask(size), v); }
   static T Xor(T a, T b) { return _mm512_xor_si512(a, b); }
-  static T Xor3(T a, T b, T c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
   static T Broadcast(Block b) { return _mm512_broadcast_i32x4(b); }
   static T FromBlock(Block b) { return _mm512_zextsi128_si512(b); }
   static T Reverse(T v) { return _mm512_shuffle_epi8(v, Broadcast(ByteReverseMask())); }
+  static T SwapHalves(T v) { return _mm512_shuffle_epi32(v, _MM_PERM_BADC); }
   static T AesRound(T v, T key) { return _mm512_aesenc_epi128(v, key); }
   static T AesLast(T v, T key) { return _mm512_aesenclast_epi128(v, key); }
   template <int kHalves>

@@ -162,7 +162,7 @@ class GcmKey final : public AeadKey {
     Block power = h1;
     for (int n = 1; n <= kChunk + 1; ++n) {
       StoreBlock(PowerAt(n), power);
-      if constexpr (V::kThreeProducts) StoreBlock(PowerAt(n) + kTableSize, _mm_xor_si128(power, SwapHalves(power)));
+      StoreBlock(PowerAt(n) + kTableSize, _mm_xor_si128(power, SwapHalves(power)));
       power = Multiply(power, h1);
     }
   }
@@ -200,12 +200,8 @@ class GcmKey final : public AeadKey {
       const Vector b = V::Load(powers);
       low = V::Xor(low, V::template Clmul<0x00>(a, b));
       high = V::Xor(high, V::template Clmul<0x11>(a, b));
-      if constexpr (V::kThreeProducts) {
-        // Karatsuba's way: the product of the sums of the halves is all three terms at once.
-        middle = V::Xor(middle, V::template Clmul<0x00>(V::Xor(a, V::SwapHalves(a)), V::Load(powers + kTableSize)));
-      } else {
-        middle = V::Xor3(middle, V::template Clmul<0x01>(a, b), V::template Clmul<0x10>(a, b));
-      }
+      // Karatsuba's way: the product of the sums of the halves is all three terms at once.
+      middle = V::Xor(middle, V::template Clmul<0x00>(V::Xor(a, V::SwapHalves(a)), V::Load(powers + kTableSize)));
       // The compiler would put all additions off to the end, with every product waiting on the stack.
       V::Settle(&low);
       V::Settle(&middle);
@@ -213,9 +209,7 @@ class GcmKey final : public AeadKey {
     }
     Product Fold() const {
       Product product{V::Fold(low), V::Fold(middle), V::Fold(high)};
-      if constexpr (V::kThreeProducts) {
-        product.middle = _mm_xor_si128(product.middle, _mm_xor_si128(product.low, product.high));
-      }
+      product.middle = _mm_xor_si128(product.middle, _mm_xor_si128(product.low, product.high));
       return product;
     }
   };
@@ -445,7 +439,7 @@ class GcmKey final : public AeadKey {
 
   // In this order H^kChunk, where every chunk begins, is aligned like a vector.
   alignas(64) std::uint8_t padding_[48] = {};
-  std::uint8_t powers_[kTableSize * (V::kThreeProducts ? 2 : 1)] = {};
+  std::uint8_t powers_[kTableSize * 2] = {};
   Block round_keys_[kRounds + 1];
 };
 
