@@ -1,8 +1,12 @@
+#include <sys/prctl.h>
+
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <thread>
 
 #include "base/spsc_ring.h"
+#include "os/thread.h"
 #include "plane/control_ring.h"
 #include "plane/grace.h"
 #include "plane/moderation.h"
@@ -242,6 +246,15 @@ const Test kModeration{"a stream is held while it brings a packet every 10 µs, 
   Expect(holds);
   // A packet after a pause is not a fast stream's, however fast the last one was.
   Expect(!moderation.Holds(now + 2'000'000, 1));
+}};
+
+const Test kSlack{"a data thread's sleeps of microseconds are not rounded up to save a wake-up", [] {
+  std::atomic<int> slack_ns{0};
+  {
+    const auto thread = Thread::Start("sleeper", [&] { slack_ns.store(::prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL)); });
+    Expect(static_cast<bool>(thread));
+  }
+  ExpectEqual(slack_ns.load(), 1);
 }};
 
 const Test kBucket{"a token bucket admits its burst at once and its rate afterwards", [] {
