@@ -13,10 +13,9 @@ namespace dtunnel {
 class Moderation {
  public:
   static constexpr std::uint64_t kHoldNs = 25'000;
-  // A message is full with so many (SendBatch): where a look finds them, they collect by themselves.
-  static constexpr std::size_t kEnough = 64;
 
-  // Called after each look, with the packets it found that were no super packets: whether to wait before the next.
+  // Called after each look that begins a turn of the thread, with the packets it found that were no super packets:
+  // whether to wait before the next, provided that nothing was left behind.
   bool Holds(std::uint64_t now_ns, std::size_t packets) {
     packets_ += packets;
     const std::uint64_t elapsed = now_ns - since_ns_;
@@ -25,7 +24,7 @@ class Moderation {
       since_ns_ = now_ns;
       packets_ = 0;
     }
-    return fast_ && packets != 0 && packets < kEnough;
+    return fast_ && packets != 0;
   }
 
  private:

@@ -56,7 +56,7 @@ void Outbound::Run() {
     }
     paused = false;
     if (packets != 0) {
-      if (moderation_.Holds(NowNs(), singles_)) SleepNs(Moderation::kHoldNs);
+      if (moderation_.Holds(NowNs(), singles_) && emptied_) SleepNs(Moderation::kHoldNs);
       continue;
     }
     // The sender of the next packet may be waiting for this processor: give it away before paying for a wake-up.
@@ -109,6 +109,7 @@ std::size_t Outbound::Drain() {
   }
   // Nothing waits for company: what came is sent before anything else happens.
   batch_.Flush();
+  emptied_ = count < kBudget;
   return packets_;
 }
 

@@ -81,6 +81,7 @@ class Outbound {
   Moderation moderation_;
   std::size_t packets_ = 0;   // read by this drain; of super packets, their segments
   std::size_t singles_ = 0;   // of them, those that came by themselves
+  bool emptied_ = false;      // whether this drain left nothing in the device
   std::uint64_t now_ns_ = 0;  // of this drain; read when first needed
 };
 
