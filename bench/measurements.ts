@@ -25,7 +25,9 @@ export type Test =
       readonly tries: number;
       readonly seconds: number;
     }
-  | { readonly kind: 'rtt'; readonly name: string; readonly loaded: boolean; readonly seconds: number };
+  | { readonly kind: 'rtt'; readonly name: string; readonly loaded: boolean; readonly seconds: number }
+  /** As it stands by then. */
+  | { readonly kind: 'memory'; readonly name: string };
 
 /** Figures of one test, by name; what could not be measured is missing. */
 export type Figures = Readonly<Record<string, number>>;
@@ -39,11 +41,13 @@ export async function measure(rig: Rig, peer: Started, udpLoad: string, test: Te
       return await udp(rig, peer, udpLoad, test);
     case 'rtt':
       return await rtt(rig, udpLoad, test);
+    case 'memory':
+      return memory(peer);
   }
 }
 
 /** Resident memory of the two daemons, MiB. */
-export function memory(peer: Started): Figures {
+function memory(peer: Started): Figures {
   if (peer.daemons.length === 0) return {};
   const [berlin = 0, paris = 0] = usageOf(pids(peer)).rssMiB;
   return { rssMiB: Math.max(berlin, paris) };

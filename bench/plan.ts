@@ -33,18 +33,53 @@ export interface Plan {
   readonly paths: readonly OuterPath[];
   /** The tests of a peer over an outer path, in order; none: it is not even started. */
   readonly tests: (path: OuterPath, role: Role) => readonly Test[];
+  /**
+   * Rounds of idle round trips after the others: short visits, so that a slow minute of the machine falls on several peers. In
+   * the long rounds it would fall on one, and the best peers lie within a tenth of each other.
+   */
+  readonly idleRounds: number;
   /** Whether handshakes are measured too (handshake.ts). */
   readonly handshakes: boolean;
 }
 
-/** About eight minutes a round with every peer. */
+/** One peer on a fresh rig. */
+export interface Visit {
+  readonly round: number;
+  readonly path: OuterPath;
+  readonly peer: Peer;
+  readonly tests: readonly Test[];
+}
+
+/** All that `plan` does with `peers`, in order. */
+export function visitsOf(plan: Plan, peers: readonly Peer[]): readonly Visit[] {
+  const rounds = (count: number, paths: readonly OuterPath[], tests: Plan['tests']): readonly Visit[] =>
+    Array.from({ length: count }, (_, round) =>
+      paths.flatMap((path) =>
+        // Every other round backwards: what one peer leaves behind (heat, caches, neighbours) falls on another.
+        (round % 2 === 0 ? peers : peers.toReversed())
+          .map((peer) => ({ round, path, peer, tests: tests(path, peer.role) }))
+          .filter((visit) => visit.tests.length > 0),
+      ),
+    ).flat();
+  return [
+    ...rounds(plan.rounds, plan.paths, plan.tests),
+    ...rounds(plan.idleRounds, [IDLE_PATH], (_, role) => (role === 'limit' ? [] : [IDLE])),
+  ];
+}
+
+const IDLE: Test = { kind: 'rtt', name: 'rtt', loaded: false, seconds: 4 };
+/** Packets that come alone are segmented nowhere. */
+const IDLE_PATH: OuterPath = 'pass';
+
+/** About eight minutes a round with every peer, and one and a half for each of idle round trips. */
 export const FULL: Plan = {
   rounds: 3,
   paths: OUTER_PATHS,
   tests: (path, role) => {
     if (path === 'pass') return role === 'limit' ? THROUGHPUT : EVERYTHING;
-    return role === 'limit' ? THROUGHPUT.filter((test) => test.kind === 'tcp' && !test.reverse) : THROUGHPUT;
+    return role === 'limit' ? THROUGHPUT.filter((test) => test.kind !== 'tcp' || !test.reverse) : THROUGHPUT;
   },
+  idleRounds: 7,
   handshakes: true,
 };
 
@@ -52,9 +87,17 @@ export const FULL: Plan = {
 export const QUICK: Plan = {
   rounds: 1,
   paths: ['pass'],
-  tests: (_, role) => [tcp('tcp1', 1, false, 2), tcp('tcp4', 4, false, 2), ...(role === 'limit' ? [] : QUICK_PACKETS)],
+  tests: (_, role) => [
+    tcp('tcp1', 1, false, 2),
+    tcp('tcp4', 4, false, 2),
+    ...(role === 'limit' ? [] : QUICK_PACKETS),
+    MEMORY,
+  ],
+  idleRounds: 0,
   handshakes: false,
 };
+
+const MEMORY: Test = { kind: 'memory', name: 'memory' };
 
 const QUICK_PACKETS: readonly Test[] = [
   { kind: 'udp', name: 'udp64', sizes: '64', tries: 4, seconds: 0.5 },
@@ -65,20 +108,22 @@ function tcp(name: string, streams: number, reverse: boolean, seconds: number, t
   return { kind: 'tcp', name, streams, reverse, traffic, seconds };
 }
 
-const THROUGHPUT: readonly Test[] = [
+const TCP: readonly Test[] = [
   tcp('tcp1', 1, false, 2),
   tcp('tcp1-reverse', 1, true, 2),
   tcp('tcp4', 4, false, 2),
   tcp('tcp4-reverse', 4, true, 2),
 ];
 
+const THROUGHPUT: readonly Test[] = [...TCP, MEMORY];
+
 const EVERYTHING: readonly Test[] = [
-  ...THROUGHPUT,
+  ...TCP,
   tcp('tcp1-local', 1, false, 2, 'local'),
   { kind: 'udp', name: 'udp64', sizes: '64', tries: 5, seconds: 0.5 },
   { kind: 'udp', name: 'udp1300', sizes: '1300', tries: 5, seconds: 0.5 },
   // The usual 7:4:1 mixture of 64-, 576- and full-size packets; 1328 octets is the largest every peer carries whole.
   { kind: 'udp', name: 'imix', sizes: '36x7,548x4,1300x1', tries: 4, seconds: 0.5 },
-  { kind: 'rtt', name: 'rtt', loaded: false, seconds: 6 },
   { kind: 'rtt', name: 'rtt-loaded', loaded: true, seconds: 2.5 },
+  MEMORY,
 ];

@@ -97,6 +97,7 @@ int main(int argc, char** argv) {
   inet_pton(AF_INET, argv[4], remote);
   session.path.remote = Endpoint{IpAddress::V4(remote), static_cast<std::uint16_t>(std::atoi(argv[5]))};
   session.path_mtu = config.lanes > 1 ? 1481 : 1472;
+  session.packs = true;
   plane.Install(session);
   plane.Activate(1, 7);
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bestPeer } from './goals.ts';
 import { aligned, table } from './report.ts';
-import { type Run, spread } from './run.ts';
+import { type Run, roundsOf, spread } from './run.ts';
 
 /** A run that is kept, with the name of its file. */
 export interface KeptRun {
@@ -30,7 +30,8 @@ export function withBlock(text: string, block: string): string {
 /** What the project's README says of a run. */
 export function summary({ name, run }: KeptRun): string {
   const { machine } = run;
-  const rounds = 1 + Math.max(0, ...run.outcomes.map(({ round }) => round));
+  const rounds = roundsOf(run, 'tcp1');
+  const idle = roundsOf(run, 'rtt');
   const peers = Object.keys(run.about).filter((peer) => !ONLY_IN_THE_LONG_TABLE.has(peer));
   const head = ['', ...peers.map((peer) => (peer === 'dtunnel' ? '**dtunnel**' : peer)), 'dtunnel to the best other'];
   const rows = ROWS.flatMap((row) => {
@@ -48,7 +49,7 @@ export function summary({ name, run }: KeptRun): string {
     'LAN to LAN through two gateways in network namespaces of one machine ' +
       `(${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}), whose cores both gateways, both hosts and the load ` +
       `share: absolute figures are low, ratios count. ${machine.date.slice(0, 10)}, medians of ${rounds} interleaved ` +
-      `round${rounds === 1 ? '' : 's'}, [raw data](bench/results/${name}), [all figures and the method](bench/README.md), ` +
+      `round${rounds === 1 ? '' : 's'}${idle > rounds ? ` (${idle} of idle round trips)` : ''}, [raw data](bench/results/${name}), [all figures and the method](bench/README.md), ` +
       'written by `npm run bench`.',
     aligned(head, rows),
   ].join('\n\n');

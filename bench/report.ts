@@ -1,13 +1,15 @@
 import { verdicts } from './goals.ts';
-import { type HandshakeCosts, type Outcome, type Run, type Spread, spread } from './run.ts';
+import { type HandshakeCosts, type Outcome, type Run, roundsOf, type Spread, spread } from './run.ts';
 
 /** The run as Markdown: one table of throughput per outer path, one of packets, one of time and cost. */
 export function table(run: Run): string {
   const { machine } = run;
-  const rounds = 1 + Math.max(0, ...run.outcomes.map((o) => o.round));
+  const rounds = roundsOf(run, 'tcp1');
+  const idle = roundsOf(run, 'rtt');
   const parts = [
     `${machine.cpu}, ${machine.cores} cores shared by both gateways, both hosts and the load, Linux ${machine.kernel}, ` +
-      `Node ${machine.node}, ${machine.date.slice(0, 10)}. ${rounds} interleaved round${rounds > 1 ? 's' : ''}: median (min–max).`,
+      `Node ${machine.node}, ${machine.date.slice(0, 10)}. ${rounds} interleaved round${rounds > 1 ? 's' : ''}` +
+      `${idle > rounds ? `, ${idle} of idle round trips` : ''}: median (min–max).`,
   ];
   for (const path of PATHS.filter((one) => run.outcomes.some((o) => o.path === one.name))) {
     for (const section of SECTIONS) {

@@ -40,6 +40,11 @@ export interface Run {
   readonly handshakes?: HandshakeCosts | undefined;
 }
 
+/** Rounds in which `test` was measured. */
+export function roundsOf(run: Run, test: string): number {
+  return new Set(run.outcomes.filter((outcome) => outcome.test === test).map(({ round }) => round)).size;
+}
+
 /** Median with the extremes. */
 export interface Spread {
   readonly median: number;

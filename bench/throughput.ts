@@ -9,10 +9,10 @@ import { stop } from '../src/demo/enclosure.ts';
 import { firstPing } from '../src/demo/measure.ts';
 import { buildRig } from '../src/demo/rig.ts';
 import { isInstalled, machineFacts, tuneSocketBuffers } from './machine.ts';
-import { type Figures, measure, memory, type Test } from './measurements.ts';
-import { type OuterPath, setOuterPath } from './outer-path.ts';
+import { type Figures, measure } from './measurements.ts';
+import { setOuterPath } from './outer-path.ts';
 import type { Peer } from './peers/support.ts';
-import { FULL, PACKAGES, PEERS, type Plan, QUICK } from './plan.ts';
+import { FULL, PACKAGES, PEERS, type Plan, QUICK, type Visit, visitsOf } from './plan.ts';
 import { plots } from './plot.ts';
 import { prioritized } from './priority.ts';
 import { details, summary, withBlock } from './readme.ts';
@@ -88,19 +88,14 @@ async function runAll(plan: Plan, peers: readonly Peer[], priority: boolean): Pr
   try {
     const udpLoad = compileUdpLoad(folder);
     const machine = machineFacts();
-    for (let round = 0; round < plan.rounds; round++) {
-      for (const path of plan.paths) {
-        // Every other round backwards: what one peer leaves behind (heat, caches, neighbours) falls on another.
-        for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
-          const tests = plan.tests(path, peer.role);
-          if (tests.length === 0) continue;
-          progress(`round ${round + 1}/${plan.rounds}  ${path}  ${peer.name}`);
-          const found = await runPeer(peer, path, tests, { udpLoad, priority }, (state) => {
-            offloads[path] = state;
-          });
-          for (const outcome of found) outcomes.push({ ...outcome, round });
-        }
-      }
+    const visits = visitsOf(plan, peers);
+    for (const [i, visit] of visits.entries()) {
+      const { path, peer, round } = visit;
+      progress(`${i + 1}/${visits.length}  round ${round + 1}  ${path}  ${peer.name}`);
+      const found = await runPeer(visit, { udpLoad, priority }, (state) => {
+        offloads[path] = state;
+      });
+      for (const outcome of found) outcomes.push({ ...outcome, round });
     }
     if (plan.handshakes) progress('handshakes');
     const handshakes = plan.handshakes ? handshakeCosts() : undefined;
@@ -143,11 +138,9 @@ function handshakeCosts(): HandshakeCosts {
   return { ours: cost('ours'), openssl: rounds[0]?.openssl === undefined ? undefined : cost('openssl') };
 }
 
-/** A fresh rig for every peer and path: nothing of one is left for the next. */
+/** A fresh rig for every visit: nothing of one is left for the next. */
 async function runPeer(
-  peer: Peer,
-  path: OuterPath,
-  tests: readonly Test[],
+  { peer, path, tests }: Visit,
   means: { readonly udpLoad: string; readonly priority: boolean },
   sawOffloads: (state: Readonly<Record<string, string>>) => void,
 ): Promise<readonly Omit<Outcome, 'round'>[]> {
@@ -165,7 +158,6 @@ async function runPeer(
     for (const test of tests) {
       outcomes.push({ ...base, test: test.name, ...(await attempt(() => measure(rig, started, means.udpLoad, test))) });
     }
-    outcomes.push({ ...base, test: 'memory', figures: memory(started) });
     for (const daemon of started.daemons) await stop(daemon, 'SIGKILL');
     return outcomes;
   } catch (error) {
@@ -201,6 +193,7 @@ function narrowed(plan: Plan, rounds: string | undefined, paths: string | undefi
     rounds: rounds === undefined ? plan.rounds : Math.max(1, Number.parseInt(rounds, 10) || 1),
     paths: wanted === undefined ? plan.paths : FULL.paths.filter((path) => wanted.includes(path)),
     tests: plan.tests,
+    idleRounds: wanted === undefined || wanted.includes('pass') ? plan.idleRounds : 0,
     handshakes: plan.handshakes,
   };
 }

@@ -194,6 +194,9 @@ std::optional<SessionConfig> ToSessionConfig(const Napi::Value& value) {
   const auto path_mtu = ToInteger<std::uint32_t>(Field(*object, "pathMtu"), 65535, "pathMtu");
   if (!path_mtu) return std::nullopt;
   config.path_mtu = *path_mtu;
+  const auto packs = ToBool(Field(*object, "packs"), "packs");
+  if (!packs) return std::nullopt;
+  config.packs = *packs;
   return config;
 }
 

@@ -209,8 +209,8 @@ UdpReceiver::UdpReceiver() : memory_(std::make_unique_for_overwrite<std::uint8_t
 
 std::size_t UdpReceiver::Footprint() { return kMessages * kMessageSize + 4096; }
 
-Result<std::size_t> UdpReceiver::Receive(const UdpSocket& socket) {
-  for (std::size_t i = 0; i < kMessages; ++i) {
+Result<std::size_t> UdpReceiver::Receive(const UdpSocket& socket, std::size_t most) {
+  for (std::size_t i = 0; i < most; ++i) {
     vectors_[i] = iovec{data_ + i * kMessageSize, kMessageSize};
     msghdr& header = headers_[i].msg_hdr;
     header.msg_name = &names_[i];
@@ -221,7 +221,7 @@ Result<std::size_t> UdpReceiver::Receive(const UdpSocket& socket) {
     header.msg_controllen = kControlSize;
     header.msg_flags = 0;
   }
-  const int count = ::recvmmsg(socket.fd(), headers_.data(), kMessages, MSG_DONTWAIT, nullptr);
+  const int count = ::recvmmsg(socket.fd(), headers_.data(), static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
   if (count < 0) {
     if (errno == EAGAIN || errno == EINTR) return std::size_t{0};
     return LastError("recvmmsg");

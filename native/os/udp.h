@@ -104,15 +104,16 @@ class UdpReceiver {
   UdpReceiver(const UdpReceiver&) = delete;
   UdpReceiver& operator=(const UdpReceiver&) = delete;
 
-  // Takes what is there, without blocking: the number of messages, 0 when there is none, or the error.
-  Result<std::size_t> Receive(const UdpSocket& socket);
+  // Takes what is there, at most `most` messages, without blocking: how many, 0 when there is none, or the error.
+  Result<std::size_t> Receive(const UdpSocket& socket, std::size_t most = kMessages);
   // Message `index` of the last Receive; its data is valid until the next.
   ReceivedMessage Message(std::size_t index) const;
 
   static std::size_t Footprint();
 
- private:
   static constexpr std::size_t kMessages = 4;
+
+ private:
   static constexpr std::size_t kMessageSize = 65536;
   static constexpr std::size_t kControlSize = 128;
 

@@ -13,7 +13,7 @@ namespace dtunnel {
 namespace {
 
 constexpr std::array<std::uint8_t, 4> kMagic = {'d', 't', 'u', 'n'};
-constexpr std::uint16_t kVersion = 1;
+constexpr std::uint16_t kVersion = 2;
 constexpr std::size_t kHeadSize = 11;
 constexpr std::size_t kDigestSize = std::tuple_size_v<Sha256Digest>;
 constexpr std::size_t kMaxDeviceName = 15;
@@ -23,7 +23,7 @@ constexpr const char* kWhat = "handover state";
 constexpr std::size_t kLeastPeer = 4 + 4 + 1 + 1 + 8 * kPeerCounterWords;
 constexpr std::size_t kLeastSession = 3 + 4 + 2 + 1 + 1 + 2 * (1 + 16 + 4) + 8 +
                                       (8 + 8 + 4 * std::tuple_size_v<decltype(ReplayWindow::Saved::blocks)>) +
-                                      (7 + 1 + 3) + 2 + 2 + 16 + 8 * kSessionCounterWords;
+                                      (7 + 1 + 3) + 2 + 3 + 16 + 8 * kSessionCounterWords;
 constexpr std::size_t kLeastRoute = 5 + 1 + 1 + 4;
 
 // Appends to `out`, or only counts where there is none.
@@ -249,6 +249,7 @@ void WriteSession(const HandoverSession& session, Writer* out) {
   out->Address(session.path.local);
   out->Remote(session.previous);
   out->Uint(session.max_packet, 2);
+  out->Flag(session.packs);
   out->Flag(session.confirmed);
   out->Flag(session.many_ports);
   out->Uint(session.moved_ns, 8);
@@ -281,6 +282,7 @@ HandoverSession ReadSession(Reader* in) {
   if (local != 0 && local != session.path.remote.address.family) in->Refuse();
   session.previous = in->Remote(true);
   session.max_packet = static_cast<std::uint32_t>(in->Uint(2));
+  session.packs = in->Flag();
   session.confirmed = in->Flag();
   session.many_ports = in->Flag();
   session.moved_ns = in->Uint(8);

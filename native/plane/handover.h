@@ -12,7 +12,7 @@
 //             buckets (8 each); active slot: flag, slot (3); counters (8 each)
 //           sessions (4), oldest first: slot (3), peer (4), epoch (2), our id: flag, 8 octets; peer's id (1 + n);
 //             read and write keys: algorithm (1), key, iv; next record number (8); window: edge (8), first (8), blocks (4 each);
-//             path: remote, local, endpoint before; largest packet (2); confirmed, many ports (flags);
+//             path: remote, local, endpoint before; largest packet (2); packs, confirmed, many ports (flags);
 //             last move, last record on its path (8 each); counters (8 each)
 //           routes (4): address, length (1), outbound: flag, peer (4); inbound (4): peer (4) each
 //   digest  SHA-256 of everything before: damage, not forgery, is what it finds, for whoever can write the document
@@ -71,6 +71,7 @@ struct HandoverSession {
   Path path;
   Endpoint previous;
   std::uint32_t max_packet = 0;
+  bool packs = false;
   bool confirmed = false;
   bool many_ports = false;
   std::uint64_t moved_ns = 0;

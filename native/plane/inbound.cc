@@ -42,9 +42,9 @@ void Inbound::Run() {
       Hold();
       continue;  // the gate may have been opened to end the thread: the device is another process's then
     }
-    const std::size_t datagrams = ReceiveAll();
+    const std::size_t datagrams = ReceiveAll(paused ? 1 : UdpReceiver::kMessages);
     if (datagrams == 1 && paused) {
-      // Alone after a pause: there is nothing behind it.
+      // Alone after a pause: most likely there is nothing behind it, and if there is, the wait ends at once.
       Boundary();
       paused = Wait();
       continue;
@@ -59,9 +59,9 @@ void Inbound::Run() {
     // The sockets are empty: what was held back waits for nothing any more.
     Boundary();
     ::sched_yield();
-    if (ReceiveAll() != 0) continue;
+    if (ReceiveAll(UdpReceiver::kMessages) != 0) continue;
     ::sched_yield();
-    if (ReceiveAll() != 0) continue;
+    if (ReceiveAll(UdpReceiver::kMessages) != 0) continue;
     paused = Wait();
   }
   coalescer_.Flush();
@@ -114,24 +114,24 @@ void Inbound::LookWhereReady() {
 }
 
 // Datagrams received, from the socket that was busy last; when that is empty and after every boundary from all of them, in
-// order.
-std::size_t Inbound::ReceiveAll() {
-  std::size_t got = look_everywhere_ ? 0 : Receive(active_);
+// order. `most` messages from each.
+std::size_t Inbound::ReceiveAll(std::size_t most) {
+  std::size_t got = look_everywhere_ ? 0 : Receive(active_, most);
   if (got != 0) return got;
   const std::size_t known_empty = look_everywhere_ ? sockets_->sockets.size() : active_;
   look_everywhere_ = false;
   for (std::size_t i = 0; i < sockets_->sockets.size(); ++i) {
     if (i == known_empty) continue;
-    const std::size_t more = Receive(i);
+    const std::size_t more = Receive(i, most);
     if (more != 0) active_ = i;
     got += more;
   }
   return got;
 }
 
-std::size_t Inbound::Receive(std::size_t index) {
+std::size_t Inbound::Receive(std::size_t index, std::size_t most) {
   UdpSocket& socket = *sockets_->sockets[index];
-  Result<std::size_t> received = receiver_.Receive(socket);
+  Result<std::size_t> received = receiver_.Receive(socket, most);
   // A pending error of the socket (an ICMP message of old) was taken by this very call.
   if (!received || received.value() == 0) return 0;
   counters_->udp_receive_calls.Add();

@@ -41,8 +41,8 @@ class Inbound : private PacketSink {
   };
 
   void Boundary();
-  std::size_t Receive(std::size_t socket);
-  std::size_t ReceiveAll();
+  std::size_t Receive(std::size_t index, std::size_t most);
+  std::size_t ReceiveAll(std::size_t most);
   bool Wait();
   void LookWhereReady();
   void Hold();

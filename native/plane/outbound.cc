@@ -48,7 +48,7 @@ void Outbound::Run() {
       continue;  // the gate may have been opened to end the thread: the device is another process's then
     }
     if (shared_->grace.Pass(thread_)) shared_->ring.Wake();
-    const std::size_t packets = Drain();
+    const std::size_t packets = Drain(paused);
     if (packets == 1 && paused) {
       // Alone after a pause: there is nothing behind it.
       paused = Wait();
@@ -61,9 +61,9 @@ void Outbound::Run() {
     }
     // The sender of the next packet may be waiting for this processor: give it away before paying for a wake-up.
     ::sched_yield();
-    if (Drain() != 0) continue;
+    if (Drain(false) != 0) continue;
     ::sched_yield();
-    if (Drain() != 0) continue;
+    if (Drain(false) != 0) continue;
     paused = Wait();
   }
   shared_->grace.Leave(thread_);
@@ -89,8 +89,9 @@ bool Outbound::Wait() {
   return pause_.Woken();
 }
 
-// Packets read; of super packets, their segments.
-std::size_t Outbound::Drain() {
+// Packets read; of super packets, their segments. `paused`: the first comes after a pause, and does not wait for a look at
+// whether there are more.
+std::size_t Outbound::Drain(bool paused) {
   now_ns_ = 0;
   packets_ = 0;
   singles_ = 0;
@@ -106,6 +107,7 @@ std::size_t Outbound::Drain() {
     if (size <= static_cast<ssize_t>(kVnetHdrSize)) continue;
     Packet(MutableBytes(read_at_ + kVnetHdrSize, static_cast<std::size_t>(size) - kVnetHdrSize),
            DecodeVnetHdr(read_at_));
+    if (paused && count == 1) batch_.Flush();
   }
   // Nothing waits for company: what came is sent before anything else happens.
   batch_.Flush();
@@ -278,13 +280,18 @@ void Outbound::SendFragments(Job* job, Bytes packet) {
 
 void Outbound::Seal(const Job& job, std::uint8_t* packet, std::size_t size, RecordNumber number) {
   Session& session = *job.session;
-  std::uint8_t* out =
-      batch_.Reserve(job.path->targets[lane_], job.counters, job.traffic_class, size + session.write_overhead, size);
-  session.sealers[thread_]->Seal(kApplicationData, number, session.peer_id, packet, size, out);
+  const std::size_t carried = job.max_packet + session.write_overhead;
+  const SendBatch::Place place = batch_.Reserve({.target = job.path->targets[lane_],
+                                                 .peer = job.counters,
+                                                 .traffic_class = job.traffic_class,
+                                                 .size = size + session.write_overhead,
+                                                 .inner = size,
+                                                 .max_datagram = session.packs ? std::min(carried, kMaxPacked) : 0});
+  session.sealers[thread_]->Seal(kApplicationData, number, session.peer_id, packet, size, place.at);
   SessionCounters& counters = session.counters[thread_];
   counters.sealed_records.Add();
   counters.sealed_bytes.Add(size);
-  if (size + session.write_overhead > kCarriedEverywhere) counters.sealed_large.Add();
+  if (place.datagram > kCarriedEverywhere) counters.sealed_large.Add();
 }
 
 void Outbound::TooBig(const Job& job) {

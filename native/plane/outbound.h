@@ -49,7 +49,7 @@ class Outbound {
     std::size_t largest = 0;  // octets of the largest segment
   };
 
-  std::size_t Drain();
+  std::size_t Drain(bool paused);
   void Packet(MutableBytes packet, const VnetHdr& hdr);
   bool FindSession(Job* job);
   bool Admit(Job* job, PeerOptions options, RateLimit* limit);

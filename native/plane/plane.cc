@@ -179,6 +179,7 @@ Plane::Outcome Plane::Install(const SessionConfig& config) {
   if (session->has_our_id) std::memcpy(session->our_id.data(), config.our_id.data(), kOurConnectionIdSize);
   session->peer_id.assign(config.peer_id.begin(), config.peer_id.end());
   session->write_overhead = RecordOverhead(config.write.algorithm, config.peer_id.size());
+  session->packs = config.packs;
   session->order = ++installed_;
   session->thread_count = shared_->thread_count();
   session->counters = std::make_unique<SessionCounters[]>(session->thread_count);

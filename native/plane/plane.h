@@ -32,6 +32,7 @@ struct SessionConfig {
   Bytes peer_id;
   Path path;
   std::uint32_t path_mtu = 0;
+  bool packs = false;  // the peer takes several records in a datagram
 };
 
 struct PeerConfig {

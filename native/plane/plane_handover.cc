@@ -47,6 +47,7 @@ HandoverSession StateOf(const Session& session, const SessionTotals& totals) {
   out.previous = session.owned_path->previous;
   out.max_packet = session.max_packet.load(std::memory_order_relaxed);
   out.confirmed = session.confirmed.load(std::memory_order_relaxed);
+  out.packs = session.packs;
   out.many_ports = session.many_ports.load(std::memory_order_relaxed);
   out.moved_ns = session.moved_ns.load(std::memory_order_relaxed);
   out.own_path_ns = session.own_path_ns.load(std::memory_order_relaxed);
@@ -201,6 +202,7 @@ bool Plane::RestoreSession(const HandoverSession& from) {
   config.our_id = from.our_id;
   config.peer_id = from.peer_id;
   config.path = from.path;
+  config.packs = from.packs;
   if (Install(config) != Outcome::kDone) return false;
   Session* session = shared_->sessions.Find(from.slot);
   session->next_number.store(from.next_number, std::memory_order_relaxed);

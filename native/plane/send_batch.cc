@@ -22,48 +22,74 @@ SendBatch::SendBatch(ThreadCounters* counters, Offloads* offloads, std::function
   data_ = memory_.get() + ((4096 - base % 4096) % 4096);
 }
 
-bool SendBatch::Fits(const Message& m, const SendTarget& target, const PeerCounters* peer, std::uint8_t traffic_class,
-                     std::size_t size) const {
-  return !m.closed && m.target == &target && m.peer == peer && m.traffic_class == traffic_class && size <= m.segment &&
-         m.count < kMaxSegments && m.size + size <= kMaxDatagramSize && offloads_->Has(Offload::kUdpSegment);
+// Whether the record may go into the message as far as its receiver is concerned.
+bool SendBatch::Continues(const Message& m, const Record& record) {
+  return m.target == &record.target && m.peer == record.peer && m.traffic_class == record.traffic_class &&
+         m.size + record.size <= kMaxDatagramSize;
 }
 
-std::uint8_t* SendBatch::Reserve(const SendTarget& target, PeerCounters* peer, std::uint8_t traffic_class,
-                                 std::size_t size, std::size_t inner) {
+bool SendBatch::FitsDatagram(const Message& m, const Record& record) {
+  const std::size_t size = m.last_size + record.size;
+  return size <= record.max_datagram && (m.datagrams == 1 || size <= m.segment);
+}
+
+// udp(7): only the last segment may be shorter.
+bool SendBatch::FitsMessage(const Message& m, const Record& record) const {
+  return m.last_size == m.segment && m.last_packets == m.packets_each && record.size <= m.segment &&
+         m.datagrams < kMaxSegments && offloads_->Has(Offload::kUdpSegment);
+}
+
+SendBatch::Place SendBatch::Reserve(const Record& record) {
   if (count_ != 0) {
-    Message& last = messages_[count_ - 1];
-    if (Fits(last, target, peer, traffic_class, size)) {
-      std::uint8_t* at = data_ + last.offset + last.size;
-      last.size += static_cast<std::uint32_t>(size);
-      last.inner += inner;
-      ++last.count;
-      last.closed = size < last.segment;  // udp(7): only the last segment may be shorter
-      used_ += size;
-      return at;
+    Message& m = messages_[count_ - 1];
+    const bool continues = Continues(m, record);
+    const bool shares = continues && FitsDatagram(m, record);
+    if (shares || (continues && FitsMessage(m, record))) {
+      if (!shares) {
+        ++m.datagrams;
+        m.last_size = 0;
+        m.last_packets = 0;
+      }
+      std::uint8_t* at = data_ + m.offset + m.size;
+      m.size += static_cast<std::uint32_t>(record.size);
+      m.inner += record.inner;
+      ++m.packets;
+      m.last_size = static_cast<std::uint16_t>(m.last_size + record.size);
+      ++m.last_packets;
+      if (m.datagrams == 1) {
+        m.segment = m.last_size;
+        m.packets_each = m.last_packets;
+      }
+      used_ += record.size;
+      return {at, m.last_size};
     }
     // Sending here, with every message finished, leaves an empty buffer: nothing has to be moved, and the next records
     // are written where the cache is warm.
-    if (used_ >= kFlushSize || count_ == kMaxMessages || used_ + size > kCapacity) Flush();
+    if (used_ >= kFlushSize || count_ == kMaxMessages || used_ + record.size > kCapacity) Flush();
   }
-  Message& m = messages_[count_++];
-  m.target = &target;
-  m.peer = peer;
-  m.offset = static_cast<std::uint32_t>(used_);
-  m.size = static_cast<std::uint32_t>(size);
-  m.inner = inner;
-  m.segment = static_cast<std::uint16_t>(size);
-  m.count = 1;
-  m.traffic_class = traffic_class;
-  m.closed = false;
-  used_ += size;
-  return data_ + m.offset;
+  const auto size = static_cast<std::uint16_t>(record.size);
+  messages_[count_++] = Message{.target = &record.target,
+                                .peer = record.peer,
+                                .offset = static_cast<std::uint32_t>(used_),
+                                .size = size,
+                                .inner = record.inner,
+                                .packets = 1,
+                                .datagrams = 1,
+                                .segment = size,
+                                .packets_each = 1,
+                                .last_size = size,
+                                .last_packets = 1,
+                                .traffic_class = record.traffic_class};
+  std::uint8_t* at = data_ + used_;
+  used_ += record.size;
+  return {at, record.size};
 }
 
 void SendBatch::Flush() {
   for (std::size_t i = 0; i < count_; ++i) {
     const Message& m = messages_[i];
     vectors_[i] = iovec{data_ + m.offset, m.size};
-    PrepareMessage(*m.target, &vectors_[i], m.count > 1 ? m.segment : 0, m.traffic_class, &controls_[i],
+    PrepareMessage(*m.target, &vectors_[i], m.datagrams > 1 ? m.segment : 0, m.traffic_class, &controls_[i],
                    &headers_[i].msg_hdr);
   }
   std::size_t sent = 0;
@@ -92,7 +118,7 @@ std::size_t SendBatch::SendFrom(std::size_t first) {
     if (::poll(&wait, 1, kFullSocketWaitMs) > 0 && error == EAGAIN) return 0;
   }
   const Message& m = messages_[first];
-  if (m.count > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
+  if (m.datagrams > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
     SendSingly(m);
   } else {
     GiveUp(m, error);
@@ -101,7 +127,7 @@ std::size_t SendBatch::SendFrom(std::size_t first) {
 }
 
 // Segmentation failed: EIO where the device lacks checksum offload, EINVAL and EMSGSIZE by kernel version, and also
-// when a record is larger than the device's MTU. Only if the records pass one by one was segmentation to blame.
+// when a datagram is larger than the device's MTU. Only if the datagrams pass one by one was segmentation to blame.
 void SendBatch::SendSingly(const Message& m) {
   std::size_t at = 0;
   std::size_t passed = 0;
@@ -110,29 +136,29 @@ void SendBatch::SendSingly(const Message& m) {
     const std::size_t size = std::min<std::size_t>(m.segment, m.size - at);
     counters_->udp_transmit_calls.Add();
     const Status sent = SendDatagram(*m.target, Bytes(data_ + m.offset + at, size));
+    at += size;
     if (sent) {
-      ++passed;
+      passed += at == m.size ? m.last_packets : m.packets_each;
       counters_->udp_transmit_datagrams.Add();
       counters_->udp_transmit_bytes.Add(size);
     } else {
       error = sent.error().code;
     }
-    at += size;
   }
-  if (passed == m.count && offloads_->Disable(Offload::kUdpSegment)) on_disabled_(Offload::kUdpSegment, error);
+  if (passed == m.packets && offloads_->Disable(Offload::kUdpSegment)) on_disabled_(Offload::kUdpSegment, error);
   m.peer->transmit_packets.Add(passed);
-  m.peer->transmit_bytes.Add(passed == 0 ? 0 : m.inner * passed / m.count);
-  if (passed != m.count) m.peer->drops_out.Add(Drop::kSendError, m.count - passed);
+  m.peer->transmit_bytes.Add(m.inner * passed / m.packets);
+  if (passed != m.packets) m.peer->drops_out.Add(Drop::kSendError, m.packets - passed);
 }
 
 void SendBatch::GiveUp(const Message& m, int error) {
-  m.peer->drops_out.Add(error == EAGAIN || error == ENOBUFS ? Drop::kQueueFull : Drop::kSendError, m.count);
+  m.peer->drops_out.Add(error == EAGAIN || error == ENOBUFS ? Drop::kQueueFull : Drop::kSendError, m.packets);
 }
 
 void SendBatch::CountSent(const Message& m) {
-  counters_->udp_transmit_datagrams.Add(m.count);
+  counters_->udp_transmit_datagrams.Add(m.datagrams);
   counters_->udp_transmit_bytes.Add(m.size);
-  m.peer->transmit_packets.Add(m.count);
+  m.peer->transmit_packets.Add(m.packets);
   m.peer->transmit_bytes.Add(m.inner);
 }
 

@@ -1,4 +1,5 @@
-// SendBatch: records waiting to be sent, packed into messages of equal-size segments (UDP_SEGMENT, udp(7)).
+// SendBatch: records waiting to be sent. Small ones share a datagram where the far end takes that; datagrams of equal size
+// share a message (UDP_SEGMENT, udp(7)).
 #pragma once
 
 #include <array>
@@ -19,26 +20,41 @@ class SendBatch {
   // `on_disabled` is told when UDP_SEGMENT was found not to work.
   SendBatch(ThreadCounters* counters, Offloads* offloads, std::function<void(Offload, int)> on_disabled);
 
-  // Where to write a record of exactly `size` octets for `target`. May send what is finished first, so that no finished
-  // message waits behind more than kFlushSize octets. `inner` is the size of the packet in the record.
-  std::uint8_t* Reserve(const SendTarget& target, PeerCounters* peer, std::uint8_t traffic_class, std::size_t size,
-                        std::size_t inner);
+  struct Record {
+    const SendTarget& target;
+    PeerCounters* peer;
+    std::uint8_t traffic_class;
+    std::size_t size;          // exactly
+    std::size_t inner;         // octets of the packet in it
+    std::size_t max_datagram;  // with others in its datagram (RFC 6347 §4.1.1), this many octets together; 0: never
+  };
+  struct Place {
+    std::uint8_t* at;
+    std::size_t datagram;  // octets of the record's datagram, the record included
+  };
+  // Where to write a record. May send what is finished first, so that no finished message waits behind more than
+  // kFlushSize octets.
+  Place Reserve(const Record& record);
   // Sends everything.
   void Flush();
 
   static std::size_t Footprint() { return kCapacity + 4096; }
 
  private:
+  // Datagrams of `segment` octets and `packets_each` packets; the last may have fewer of both.
   struct Message {
     const SendTarget* target;
     PeerCounters* peer;
     std::uint32_t offset;
     std::uint32_t size;
     std::uint64_t inner;
+    std::uint32_t packets;
+    std::uint16_t datagrams;
     std::uint16_t segment;
-    std::uint16_t count;
+    std::uint16_t packets_each;
+    std::uint16_t last_size;
+    std::uint16_t last_packets;
     std::uint8_t traffic_class;
-    bool closed;
   };
 
   // UDP_MAX_SEGMENTS of kernels before 6.9, and the largest UDP payload over IPv4.
@@ -47,8 +63,9 @@ class SendBatch {
   static constexpr std::size_t kMaxMessages = 256;
   static constexpr std::size_t kCapacity = kFlushSize + 2 * 65536;
 
-  bool Fits(const Message& m, const SendTarget& target, const PeerCounters* peer, std::uint8_t traffic_class,
-            std::size_t size) const;
+  static bool Continues(const Message& m, const Record& record);
+  static bool FitsDatagram(const Message& m, const Record& record);
+  bool FitsMessage(const Message& m, const Record& record) const;
   std::size_t SendFrom(std::size_t first);
   void GiveUp(const Message& m, int error);
   void SendSingly(const Message& m);

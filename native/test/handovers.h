@@ -72,6 +72,7 @@ inline Handover RandomHandover(Random* random, Slot sessions, std::vector<std::v
     if (random->Chance(2)) s.path.local = s.path.remote.address;
     if (random->Chance(2)) s.previous = RandomEndpoint(random);
     s.max_packet = static_cast<std::uint32_t>(random->Below(65536));
+    s.packs = random->Chance(2);
     s.confirmed = random->Chance(2);
     s.many_ports = random->Chance(2);
     s.moved_ns = random->Next();

@@ -53,6 +53,7 @@ void Install(Plane* plane, Slot slot, bool first_side, std::uint16_t remote_port
   }
   config.path.remote = Endpoint{Loopback(), remote_port};
   config.path_mtu = 1472;
+  config.packs = slot % 2 == 0;
   Expect(plane->Install(config) == Plane::Outcome::kDone);
 }
 

@@ -144,8 +144,8 @@ export class Driver {
         plane.sendDatagram(effect.path, effect.datagram);
         break;
       case 'install': {
-        const { slot, peer, path, pathMtu, keys } = effect;
-        plane.install({ ...keys, slot, peer, path, pathMtu });
+        const { slot, peer, path, pathMtu, packs, keys } = effect;
+        plane.install({ ...keys, slot, peer, path, pathMtu, packs });
         break;
       }
       case 'activate':

@@ -377,7 +377,9 @@ export class Connection implements SansIo {
       return;
     }
     this.#phase = 'established';
-    if (this.#offload) this.#effects.push({ kind: 'install', keys: this.#epochs.handOver() });
+    if (this.#offload) {
+      this.#effects.push({ kind: 'install', keys: this.#epochs.handOver(), protocol: session.protocol });
+    }
     for (const datagram of last?.value ?? []) this.#effects.push({ kind: 'transmit', datagram });
     this.#effects.push({
       kind: 'established',

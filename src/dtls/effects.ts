@@ -12,7 +12,7 @@ export type Effect =
    * Offload only: the keys of the established epoch. Comes before the flight that completes the peer's handshake is
    * transmitted, so that the peer's first data record finds the keys in place. The engine seals nothing afterwards.
    */
-  | { readonly kind: 'install'; readonly keys: EpochKeys }
+  | { readonly kind: 'install'; readonly keys: EpochKeys; readonly protocol: string | undefined }
   /** Offload only: seal this fragment under the installed keys and send it. */
   | { readonly kind: 'seal'; readonly contentType: ContentType; readonly fragment: Uint8Array }
   /** The handshake is complete and the peer's certificate matched. Comes once. */

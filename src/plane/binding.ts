@@ -126,6 +126,7 @@ export interface AddonSession {
   readonly remotePort: number;
   readonly localAddress: Uint8Array | undefined;
   readonly pathMtu: number;
+  readonly packs: boolean;
 }
 
 /** One prefix. */

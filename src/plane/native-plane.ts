@@ -104,6 +104,7 @@ class NativePlane implements Plane {
       remotePort: session.path.remote.port,
       localAddress: toOctets(session.path.local),
       pathMtu: session.pathMtu,
+      packs: session.packs,
     });
   }
 

@@ -130,6 +130,11 @@ export interface SessionKeys {
   readonly peerConnectionId: Uint8Array;
   readonly path: Path;
   readonly pathMtu: PathMtu;
+  /**
+   * Whether small packets that are there together share a datagram, which RFC 6347 §4.1.1 allows and not every program on a
+   * DTLS library expects.
+   */
+  readonly packs: boolean;
 }
 
 /** One prefix of the routing table. Outbound: longest match wins. Inbound: the source must match with the sender allowed. */
@@ -278,8 +283,8 @@ export interface SessionStats {
   readonly sealedRecords: bigint;
   readonly sealedBytes: bigint;
   /**
-   * Inner packets sealed into datagrams that not every path carries (more than 548 octets of UDP payload, RFC 1122 §3.3.3), since
-   * this process began.
+   * Inner packets that made their datagram one that not every path carries (more than 548 octets of UDP payload, RFC 1122
+   * §3.3.3), since this process began.
    */
   readonly sealedLarge: bigint;
   readonly openedRecords: bigint;

@@ -265,7 +265,7 @@ export class Association {
           this.#transmit(effect.datagram);
           break;
         case 'install':
-          if (!this.#install(effect.keys)) {
+          if (!this.#install(effect.keys, effect.protocol)) {
             this.close('aborted', now);
             return;
           }
@@ -322,7 +322,7 @@ export class Association {
     this.#context.emit({ kind: 'send', path: this.path, datagram });
   }
 
-  #install(keys: EpochKeys): boolean {
+  #install(keys: EpochKeys, protocol: string | undefined): boolean {
     const peer = this.#fingerprint === undefined ? undefined : this.#context.identify(this.#fingerprint);
     // The peer was removed or disabled while its handshake ran.
     if (peer === undefined) return false;
@@ -335,6 +335,7 @@ export class Association {
       keys,
       path: this.path,
       pathMtu: this.#pathMtu,
+      packs: protocol === PROTOCOL,
     });
     return true;
   }

@@ -16,6 +16,7 @@ export type TunnelEffect =
       readonly keys: EpochKeys;
       readonly path: Path;
       readonly pathMtu: PathMtu;
+      readonly packs: boolean;
     }
   | { readonly kind: 'activate'; readonly peer: PeerId; readonly slot: SessionSlot | undefined }
   | { readonly kind: 'move'; readonly slot: SessionSlot; readonly path: Path }

@@ -2,7 +2,7 @@ import { type Duration, ms, seconds } from '../base/brand.ts';
 
 /** Every bound and timer default of the tunnel logic, with its unit and where it comes from. */
 
-/** ALPN name (RFC 7301) of a far end that understands our control messages. */
+/** ALPN name (RFC 7301) of a far end that understands our control messages and takes several records in a datagram. */
 export const PROTOCOL = 'dtunnel/1';
 
 // --- Calling -----------------------------------------------------------------------------------------------------

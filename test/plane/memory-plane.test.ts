@@ -69,6 +69,7 @@ class Link {
       peerConnectionId: new Uint8Array(),
       path: { remote: local(1 - side), local: undefined },
       pathMtu: 1400 as PathMtu,
+      packs: false,
     });
     plane.activate(PEER, SLOT);
   }

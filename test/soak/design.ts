@@ -8,6 +8,7 @@ const FACTORS: readonly number[] = [
   2, // family
   3, // aead
   2, // ids
+  2, // packs
   2, // path MTU
   2, // churn
   2, // lan
@@ -79,13 +80,14 @@ function pair(i: number, x: number, j: number, y: number): string {
 }
 
 function toCase(row: readonly number[]): Case {
-  const [outer = 0, family, aead = 0, ids, pathMtu, churn, lan, ...switches] = row;
+  const [outer = 0, family, aead = 0, ids, packs, pathMtu, churn, lan, ...switches] = row;
   const mask = (bits: readonly number[]): number => bits.reduce((set, bit, i) => set | (bit << i), 0);
   return {
     outer: OUTER_PATHS[outer] ?? 'pass',
     family: family === 1 ? 6 : 4,
     aead: aead === 0 ? 0 : aead === 1 ? 1 : 2,
     ids: ids === 0,
+    packs: packs === 0,
     disableA: mask(switches.slice(0, OFFLOADS.length)),
     disableB: mask(switches.slice(OFFLOADS.length)),
     pathMtu: pathMtu === 1 ? 1326 : 1472,

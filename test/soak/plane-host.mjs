@@ -16,6 +16,7 @@ const args = {
   disable: 0,
   aead: 0,
   ids: 1,
+  packs: 1,
   lanes: 1,
   churn: 0,
   ...given,
@@ -66,6 +67,7 @@ for (let slot = 1; slot <= SESSIONS; slot++) {
     peerConnectionId: id,
     path,
     pathMtu: Number(args.pathMtu),
+    packs: Number(args.packs) !== 0,
   });
 }
 plane.activate(PEER, 1);

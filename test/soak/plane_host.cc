@@ -1,7 +1,7 @@
 // One data plane as a program of its own, without Node, for builds with sanitizers: opens a plane with known keys, says
 // "ready", and when its input ends prints its counters and closes. plane-host.mjs is the same on the addon.
 //
-//   plane-host side=a|b device=NAME remote=ADDRESS [mtu=1400] [pathMtu=1472] [disable=MASK] [aead=0] [ids=1] [lanes=1]
+//   plane-host side=a|b device=NAME remote=ADDRESS [mtu=1400] [pathMtu=1472] [disable=MASK] [aead=0] [ids=1] [packs=1] [lanes=1]
 //              [churn=0]
 //
 // churn=1: meanwhile the main thread changes the sending session, routes, peer options and path a few hundred times a
@@ -31,7 +31,8 @@ using Arguments = std::map<std::string, std::string>;
 
 Arguments Parse(int argc, char** argv) {
   Arguments out{{"side", "a"}, {"device", "soak0"}, {"remote", ""},   {"mtu", "1400"}, {"pathMtu", "1472"},
-                {"disable", "0"}, {"aead", "0"},    {"ids", "1"},     {"lanes", "1"},  {"churn", "0"}};
+                {"disable", "0"}, {"aead", "0"},    {"ids", "1"},     {"packs", "1"},  {"lanes", "1"},
+                {"churn", "0"}};
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const std::size_t at = word.find('=');
@@ -87,6 +88,7 @@ bool Install(Plane* plane, const Arguments& arguments, Slot slot) {
   }
   config.path = PathOf(arguments);
   config.path_mtu = Number(arguments, "pathMtu");
+  config.packs = Number(arguments, "packs") != 0;
   return plane->Install(config) == Plane::Outcome::kDone;
 }
 

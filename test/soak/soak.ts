@@ -11,6 +11,8 @@ export interface Case {
   /** Position in `AEADS` of native-plane.ts. */
   readonly aead: 0 | 1 | 2;
   readonly ids: boolean;
+  /** Small packets share datagrams. */
+  readonly packs: boolean;
   /** Offloads left off at each end: bit i is OFFLOADS[i]. */
   readonly disableA: number;
   readonly disableB: number;
@@ -29,6 +31,7 @@ export const PLAIN: Case = {
   family: 4,
   aead: 0,
   ids: true,
+  packs: true,
   disableA: 0,
   disableB: 0,
   pathMtu: 1472,
@@ -250,6 +253,7 @@ async function startPlane(rig: Rig, one: Case, side: 'a' | 'b', options: SoakOpt
       `disable=${side === 'a' ? one.disableA : one.disableB}`,
       `aead=${one.aead}`,
       `ids=${one.ids ? 1 : 0}`,
+      `packs=${one.packs ? 1 : 0}`,
       `lanes=${one.lanes}`,
       `churn=${one.churn ? 1 : 0}`,
     ],

@@ -431,6 +431,11 @@ export class MemoryPlane implements Plane {
     return this.#sessions.size;
   }
 
+  /** Whether small packets of the session may share a datagram. */
+  packs(slot: SessionSlot): boolean {
+    return this.#at(slot).keys.packs;
+  }
+
   #at(slot: SessionSlot): MemorySession {
     const session = this.#sessions.get(slot);
     invariant(session !== undefined, `slot ${slot} is installed`);

@@ -262,6 +262,7 @@ class QuickEngine implements SansIo {
         peerConnectionId: this.#peerId,
         connectionIdsAgreed: this.#peerId.length > 0,
       },
+      protocol: this.#protocol ? this.#options.protocols?.[0] : undefined,
     });
     for (const datagram of finished) this.#effects.push({ kind: 'transmit', datagram });
     this.#effects.push({

@@ -360,8 +360,8 @@ export class Site {
         plane.sendDatagram(effect.path, effect.datagram);
         break;
       case 'install': {
-        const { keys, slot, peer, path, pathMtu } = effect;
-        plane.install({ ...keys, slot, peer, path, pathMtu, nextWrite: keys.nextWrite as SequenceNumber });
+        const { keys, slot, peer, path, pathMtu, packs } = effect;
+        plane.install({ ...keys, slot, peer, path, pathMtu, packs, nextWrite: keys.nextWrite as SequenceNumber });
         break;
       }
       case 'activate':

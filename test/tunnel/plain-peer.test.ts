@@ -32,6 +32,17 @@ describe('a plain DTLS peer', () => {
     expect(sites.paris.peer('berlin').association).toMatchObject({ protocol: undefined, pathMtu: 1472 });
   });
 
+  it('gets one record a datagram, where two of ours pack', () => {
+    const packs = (engines: { engines?: Engines }): readonly (boolean | undefined)[] => {
+      const { berlin, paris } = linkedSites({ ...REAL, ...engines });
+      return [berlin.peer('paris'), paris.peer('berlin')].map(({ association }, i) =>
+        association === undefined ? undefined : [berlin, paris][i]?.plane.packs(association.slot),
+      );
+    };
+    expect(packs({ engines: FOREIGN })).toEqual([false, false]);
+    expect(packs({})).toEqual([true, true]);
+  });
+
   it('is not asked whether it knows another certificate: a second association would displace the first', () => {
     const sites = linkedSites({ ...REAL, engines: FOREIGN });
     const before = sites.berlin.peer('paris').association?.slot;

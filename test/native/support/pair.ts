@@ -10,6 +10,8 @@ export interface PairOptions {
   readonly aead?: AeadName;
   /** Connection ids in both directions; true. */
   readonly ids?: boolean;
+  /** Small packets share datagrams; false. */
+  readonly packs?: boolean;
   /** Family of the outer packets; 4. */
   readonly outer?: 4 | 6;
   readonly pathMtu?: number;
@@ -95,6 +97,7 @@ export class PlanePair {
         local: undefined,
       },
       pathMtu: this.#options.pathMtu ?? ((this.#options.outer ?? 4) === 4 ? 1472 : 1452),
+      packs: this.#options.packs ?? false,
       ...overrides,
     };
   }
