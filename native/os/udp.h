@@ -104,8 +104,8 @@ class UdpReceiver {
   UdpReceiver(const UdpReceiver&) = delete;
   UdpReceiver& operator=(const UdpReceiver&) = delete;
 
-  // Takes what is there, at most `most` messages, without blocking: how many, 0 when there is none, or the error.
-  Result<std::size_t> Receive(const UdpSocket& socket, std::size_t most = kMessages);
+  // Takes what is there, at most `most` messages (1 … kMessages), without blocking: how many, 0 when there is none, or the error.
+  Result<std::size_t> Receive(const UdpSocket& socket, std::size_t most);
   // Message `index` of the last Receive; its data is valid until the next.
   ReceivedMessage Message(std::size_t index) const;
 

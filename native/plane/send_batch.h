@@ -41,7 +41,7 @@ class SendBatch {
   static std::size_t Footprint() { return kCapacity + 4096; }
 
  private:
-  // Datagrams of `segment` octets and `packets_each` packets; the last may have fewer of both.
+  // Datagrams of `segment` octets and `packets_each` packets; the last may be shorter, and have any number.
   struct Message {
     const SendTarget* target;
     PeerCounters* peer;
