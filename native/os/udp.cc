@@ -193,11 +193,11 @@ void PrepareMessage(const SendTarget& target, iovec* data, std::size_t segment_s
   out->msg_controllen = used;
 }
 
-Status SendDatagram(const SendTarget& target, Bytes datagram) {
+Status SendDatagram(const SendTarget& target, Bytes datagram, std::uint8_t traffic_class) {
   std::array<std::uint8_t, kSendControlSize> control;
   iovec data{const_cast<std::uint8_t*>(datagram.data()), datagram.size()};
   msghdr message;
-  PrepareMessage(target, &data, 0, 0, &control, &message);
+  PrepareMessage(target, &data, 0, traffic_class, &control, &message);
   if (::sendmsg(target.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return LastError("sendmsg");
   return Done{};
 }

@@ -83,7 +83,7 @@ void PrepareMessage(const SendTarget& target, iovec* data, std::size_t segment_s
                     std::array<std::uint8_t, kSendControlSize>* control, msghdr* out);
 
 // Sends one datagram now. Any thread.
-Status SendDatagram(const SendTarget& target, Bytes datagram);
+Status SendDatagram(const SendTarget& target, Bytes datagram, std::uint8_t traffic_class);
 
 // One received message: `data` is `count` datagrams of `stride` octets, the last perhaps shorter.
 struct ReceivedMessage {

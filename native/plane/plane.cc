@@ -301,7 +301,7 @@ Status Plane::Transmit(const Path& path, Bytes datagram) {
   if (socket == nullptr) return Done{};
   ThreadCounters& counters = shared_->counters[shared_->main_thread()];
   counters.udp_transmit_calls.Add();
-  const Status sent = dtunnel::SendDatagram(SendTarget::Make(socket->fd(), path), datagram);
+  const Status sent = dtunnel::SendDatagram(SendTarget::Make(socket->fd(), path), datagram, 0);
   if (!sent) return sent;
   counters.udp_transmit_datagrams.Add();
   counters.udp_transmit_bytes.Add(datagram.size());

@@ -135,7 +135,7 @@ void SendBatch::SendSingly(const Message& m) {
   while (at < m.size) {
     const std::size_t size = std::min<std::size_t>(m.segment, m.size - at);
     counters_->udp_transmit_calls.Add();
-    const Status sent = SendDatagram(*m.target, Bytes(data_ + m.offset + at, size));
+    const Status sent = SendDatagram(*m.target, Bytes(data_ + m.offset + at, size), m.traffic_class);
     at += size;
     if (sent) {
       passed += at == m.size ? m.last_packets : m.packets_each;

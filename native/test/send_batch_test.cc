@@ -26,6 +26,8 @@ class Line {
     any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof any;
     const int room = 4 << 20;
+    const int on = 1;
+    ::setsockopt(in_.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
     for (const Fd* fd : {&out_, &in_}) {
       Expect(::bind(fd->get(), reinterpret_cast<const sockaddr*>(&any), size) == 0, "bind");
       // What there is without root holds 180 datagrams.
@@ -43,6 +45,8 @@ class Line {
   const PeerCounters& peer() const { return peer_; }
   bool segments() const { return offloads_.Has(Offload::kUdpSegment); }
   const std::vector<std::uint8_t>& sent() const { return sent_; }
+  // Of the datagrams that came last.
+  const std::vector<std::uint8_t>& traffic_classes() const { return traffic_classes_; }
 
   // Queues a record of octets that name its place in the stream; how many its datagram then has.
   std::size_t Queue(std::size_t size, std::size_t limit = kLimit, std::uint8_t traffic_class = 0) {
@@ -65,9 +69,19 @@ class Line {
     std::vector<std::size_t> sizes;
     std::vector<std::uint8_t> octets(65536);
     std::size_t at = 0;
+    traffic_classes_.clear();
     for (;;) {
-      const ssize_t size = ::recv(in_.get(), octets.data(), octets.size(), MSG_DONTWAIT);
+      iovec vector{octets.data(), octets.size()};
+      alignas(cmsghdr) std::array<std::uint8_t, 64> control;
+      msghdr message{};
+      message.msg_iov = &vector;
+      message.msg_iovlen = 1;
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      const ssize_t size = ::recvmsg(in_.get(), &message, MSG_DONTWAIT);
       if (size < 0) break;
+      const cmsghdr* tos = CMSG_FIRSTHDR(&message);
+      traffic_classes_.push_back(tos == nullptr ? 0xff : *CMSG_DATA(tos));
       sizes.push_back(static_cast<std::size_t>(size));
       const bool fits = at + sizes.back() <= sent_.size();
       if (!Expect(fits && std::equal(octets.begin(), octets.begin() + size, sent_.begin() + static_cast<long>(at)),
@@ -89,6 +103,7 @@ class Line {
   SendBatch batch_{&counters_, &offloads_, [](Offload, int) {}};
   SendTarget target_;
   std::vector<std::uint8_t> sent_;
+  std::vector<std::uint8_t> traffic_classes_;
 };
 
 using Sizes = std::vector<std::size_t>;
@@ -134,15 +149,17 @@ const Test kMarks{"records of different traffic classes never share", [] {
   line.Queue(100, kLimit, 1);
   line.Queue(100, kLimit, 1);
   Expect(line.Arrived() == Sizes{100, 200});
+  Expect(line.traffic_classes() == std::vector<std::uint8_t>{0, 1});
 }};
 
-const Test kRefused{"where segmentation is refused, packets are counted by datagram and it is given up", [] {
+const Test kRefused{"where segmentation is refused, datagrams go one by one with their marks, are counted so, and it is given up", [] {
   Line line;
   const int on = 1;
   // Linux segments no datagram without a checksum: EINVAL.
   Expect(::setsockopt(line.out(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof on) == 0);
-  for (int i = 0; i < 25; ++i) line.Queue(129);
+  for (int i = 0; i < 25; ++i) line.Queue(129, kLimit, 0x2e << 2 | 2);
   Expect(line.Arrived() == Sizes{9 * 129, 9 * 129, 7 * 129});
+  Expect(line.traffic_classes() == std::vector<std::uint8_t>(3, 0x2e << 2 | 2));
   ExpectEqual(line.peer().transmit_packets.value(), 25u);
   ExpectEqual(line.counters().udp_transmit_datagrams.value(), 3u);
   Expect(!line.segments());

@@ -1,3 +1,4 @@
+import { sameData } from '../base/same-data.ts';
 import { INTERFACE } from './interface-keys.ts';
 import type { KeyInfo } from './key.ts';
 import { PEER } from './peer-keys.ts';
@@ -36,6 +37,8 @@ export function planChanges(from: Settings, to: Settings): Plan {
       changes.push({ action: '+', peer: after.name, key: undefined, text: '', hitless: true, note: '' });
       continue;
     }
+    // Of ten thousand peers most are as they were: writing out all that they say would cost more than reading it did.
+    if (sameData(before, after)) continue;
     for (const change of sectionChanges(Object.values(PEER), before, after, after.name)) {
       if (!inherited.has(inheritanceKey(change.key, change.text))) changes.push(change);
     }

@@ -80,11 +80,14 @@ export class SectionReader {
   /** The values of a list key, over all its lines; repeated values are reported and left out. */
   list<T>(key: Key<T, never>): readonly Located<T>[] {
     const settings = this.#settings.get(key.name);
-    if (settings === undefined) this.#absent(key);
+    if (settings === undefined) {
+      this.#absent(key);
+      return [];
+    }
     const before = this.#report.errors;
     const seen = new Map<string, Span>();
     const values: Located<T>[] = [];
-    for (const setting of settings ?? []) {
+    for (const setting of settings) {
       for (const text of expandList(setting.pieces, this.#environment, this.#report)) {
         const located = this.#parse(key, text);
         if (located === undefined) continue;
@@ -95,7 +98,7 @@ export class SectionReader {
         if (first === undefined) seen.set(identity, located.at);
       }
     }
-    const [first] = settings ?? [];
+    const [first] = settings;
     // Nothing but commas, or a variable that is empty on purpose: no value where one is needed.
     if (key.required && values.length === 0 && first !== undefined && first.pieces.length > 0) {
       if (this.#report.errors === before) this.#empty(key, first);
