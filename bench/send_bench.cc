@@ -4,11 +4,15 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "os/clock.h"
-#include "os/socket_address.h"
 #include "os/udp.h"
 #include "test/namespace.h"
 
@@ -19,11 +23,15 @@ using namespace dtunnel;
 constexpr std::size_t kDatagram = 1437;  // a packet of 1400 octets in its record
 constexpr std::size_t kMessages = 5000;
 
+[[noreturn]] void Fail(const Error& error) {
+  std::printf("%s: %s\n", error.syscall, std::strerror(error.code));
+  std::exit(1);
+}
+
 UdpSocket OpenOrExit(const Endpoint& bind) {
   auto socket = UdpSocket::Open(UdpOptions{.bind = bind, .mark = {}});
-  if (socket) return std::move(socket.value());
-  std::printf("%s: error %d\n", socket.error().syscall, socket.error().code);
-  std::exit(1);
+  if (!socket) Fail(socket.error());
+  return std::move(socket.value());
 }
 
 // The best of several runs.
@@ -32,11 +40,10 @@ double MessageNs(const SendTarget& target, bool connected, std::size_t datagrams
   iovec vector{data.data(), data.size()};
   std::array<std::uint8_t, kSendControlSize> control;
   msghdr message;
-  PrepareMessage(target, &vector, datagrams > 1 ? kDatagram : 0, 0, &control, &message);
+  SendTarget named = target;
+  if (connected) named.source = {};
+  PrepareMessage(named, &vector, datagrams > 1 ? kDatagram : 0, 0, &control, &message);
   if (connected) {
-    SendTarget alone = target;
-    alone.source = {};
-    PrepareMessage(alone, &vector, datagrams > 1 ? kDatagram : 0, 0, &control, &message);
     message.msg_name = nullptr;
     message.msg_namelen = 0;
   }
@@ -44,7 +51,7 @@ double MessageNs(const SendTarget& target, bool connected, std::size_t datagrams
   for (int run = 0; run < 20; ++run) {
     const std::uint64_t start = NowNs();
     for (std::size_t i = 0; i < kMessages; ++i) {
-      if (::sendmsg(target.fd, &message, MSG_DONTWAIT) < 0) return -1;
+      if (::sendmsg(target.fd, &message, MSG_DONTWAIT) < 0) Fail(LastError("sendmsg"));
     }
     best = std::min(best, static_cast<double>(NowNs() - start) / kMessages);
   }
@@ -58,7 +65,9 @@ void Family(const IpAddress& address) {
   const Path path{.remote = receiver.local(), .local = address};
   const SendTarget to_shared = SendTarget::Make(shared.fd(), path);
   const SendTarget to_own = SendTarget::Make(own.fd(), path);
-  if (::connect(own.fd(), reinterpret_cast<const sockaddr*>(&to_own.remote), to_own.remote_size) != 0) std::exit(1);
+  if (::connect(own.fd(), reinterpret_cast<const sockaddr*>(&to_own.remote), to_own.remote_size) != 0) {
+    Fail(LastError("connect"));
+  }
   MessageNs(to_shared, false, 32);  // fills the receiver's buffer
   for (const std::size_t datagrams : {std::size_t{1}, std::size_t{8}, std::size_t{32}, std::size_t{44}}) {
     const double from_shared = MessageNs(to_shared, false, datagrams);
