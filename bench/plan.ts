@@ -71,7 +71,7 @@ const IDLE: Test = { kind: 'rtt', name: 'rtt', loaded: false, seconds: 4 };
 /** Packets that come alone are segmented nowhere. */
 const IDLE_PATH: OuterPath = 'pass';
 
-/** About fourteen minutes a round with every peer, and one and a half for each of idle round trips. */
+/** About thirteen minutes a round with every peer, and one and a half for each of idle round trips. */
 export const FULL: Plan = {
   rounds: 3,
   paths: OUTER_PATHS,

@@ -152,6 +152,13 @@ const Test kMarks{"records of different traffic classes never share", [] {
   Expect(line.traffic_classes() == std::vector<std::uint8_t>{0, 1});
 }};
 
+const Test kMany{"more messages than a batch holds: those there are go out first", [] {
+  Line line;
+  for (int i = 0; i < 300; ++i) line.Queue(40, kLimit, static_cast<std::uint8_t>(i % 2));
+  Expect(line.Arrived() == Sizes(300, 40));
+  ExpectEqual(line.counters().udp_transmit_calls.value(), 2u);
+}};
+
 const Test kRefused{"where segmentation is refused, datagrams go one by one with their marks, are counted so, and it is given up", [] {
   Line line;
   const int on = 1;
